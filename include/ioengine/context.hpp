@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+//
+// IOContext<C>: what users hold. A movable handle on an engine at a fixed address.
+//
+//     auto made = ioengine::IOContext<>::create({.depth = 128});
+//     if (!made) return fail(made.error());
+//     auto& io = *made;
+//     auto accepted = io.read(fd, page, offset, [](ioengine::Result r) noexcept { use(r); });
+//
+// Every method but create, shutdown and the destructor may be called from any thread and from
+// callbacks. Refused means: nothing was taken, no callback will come.
+#ifndef IOENGINE_CONTEXT_HPP
+#define IOENGINE_CONTEXT_HPP
+
+#include <ioengine/buffer.hpp>
+#include <ioengine/engine.hpp>
+#include <ioengine/event.hpp>
+#include <ioengine/workers.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace ioengine {
+inline namespace v0 {
+
+// C is the callback type of the one-call form; submit() takes events of any type.
+template <class C = IOCallback>
+class IOContext {
+  public:
+    // Probes the kernel, starts the engine's threads. Takes milliseconds. The error's hint says
+    // what to change.
+    static Expected<IOContext> create(const Options& options = Options()) noexcept {
+        Error error;
+        Engine* engine = abi::engine_create(options, IOENGINE_VERSION, &error);
+        if (engine == nullptr)
+            return error;
+        abi::EventPool* pool = abi::event_pool_create(engine, sizeof(PooledEvent), &error);
+        if (pool == nullptr) {
+            abi::engine_destroy(engine);
+            return error;
+        }
+        return IOContext(engine, pool);
+    }
+    // The two arguments nearly everybody needs: requests in the kernel, and who runs callbacks.
+    static Expected<IOContext> create(std::uint32_t depth, const IOWorkers& workers) noexcept {
+        Options options;
+        options.depth = depth;
+        options.workers = &workers;
+        return create(options);
+    }
+
+    IOContext(IOContext&& other) noexcept
+        : engine_(std::exchange(other.engine_, nullptr)),
+          pool_(std::exchange(other.pool_, nullptr)) {}
+    IOContext& operator=(IOContext&& other) noexcept {
+        std::swap(engine_, other.engine_);
+        std::swap(pool_, other.pool_);
+        return *this;
+    }
+    IOContext(const IOContext&) = delete;
+    IOContext& operator=(const IOContext&) = delete;
+    // As shutdown() without a deadline: waits until every accepted request has completed.
+    ~IOContext() {
+        if (engine_ != nullptr) {
+            abi::engine_destroy(engine_);
+            abi::event_pool_destroy(pool_);
+        }
+    }
+
+    // -- events in storage of the caller ------------------------------------------------------
+
+    // Hands over a prepared request. Never waits, never throws, never runs a callback.
+    // Refused: invalid_argument, queue_full, shutting_down, no_memory, forked.
+    Acceptance submit(Request& request, Channel channel = Channel::automatic) noexcept {
+        return abi::engine_submit(engine_, request, channel);
+    }
+    // The same, but waits while the channel's queue is full. Refused in addition: would_deadlock
+    // (from a callback of this context).
+    Acceptance submit_wait(Request& request, Channel channel = Channel::automatic) noexcept {
+        return abi::engine_submit_wait(engine_, request, channel, kForever);
+    }
+    // The same with a limit; timed_out when it is reached.
+    template <class Rep, class Period>
+    Acceptance submit_wait_for(Request& request, std::chrono::duration<Rep, Period> limit,
+                               Channel channel = Channel::automatic) noexcept {
+        return abi::engine_submit_wait(engine_, request, channel, to_ns(limit));
+    }
+
+    // -- the one-call form ---------------------------------------------------------------------
+    //
+    // The event comes from a pool of the context and goes back after the callback; an exhausted
+    // pool is queue_full. A refused closure is as it was before the call. Buffers are borrowed until
+    // the callback.
+
+    template <class F>
+    Acceptance read(int fd, Bytes buffer, std::uint64_t offset, F&& callback) noexcept {
+        return one_call(std::forward<F>(callback), [&](Request& request) {
+            request.prepare_read(fd, buffer.data(), buffer.size(), offset);
+        });
+    }
+    template <class F>
+    Acceptance write(int fd, ConstBytes buffer, std::uint64_t offset, F&& callback) noexcept {
+        return one_call(std::forward<F>(callback), [&](Request& request) {
+            request.prepare_write(fd, buffer.data(), buffer.size(), offset);
+        });
+    }
+    template <class F>
+    Acceptance readv(int fd, const ::iovec* vectors, std::uint64_t count, std::uint64_t offset,
+                     F&& callback) noexcept {
+        return one_call(std::forward<F>(callback), [&](Request& request) {
+            request.prepare_readv(fd, vectors, count, offset);
+        });
+    }
+    template <class F>
+    Acceptance writev(int fd, const ::iovec* vectors, std::uint64_t count, std::uint64_t offset,
+                      F&& callback) noexcept {
+        return one_call(std::forward<F>(callback), [&](Request& request) {
+            request.prepare_writev(fd, vectors, count, offset);
+        });
+    }
+    template <class F>
+    Acceptance fsync(int fd, F&& callback) noexcept {
+        return one_call(std::forward<F>(callback),
+                        [&](Request& request) { request.prepare_fsync(fd); });
+    }
+    template <class F>
+    Acceptance fdatasync(int fd, F&& callback) noexcept {
+        return one_call(std::forward<F>(callback),
+                        [&](Request& request) { request.prepare_fdatasync(fd); });
+    }
+    template <class F>
+    Acceptance nop(F&& callback) noexcept {
+        return one_call(std::forward<F>(callback), [&](Request& request) { request.prepare_nop(); });
+    }
+    // Any other request: `prepare` gets the Request& to describe, and may set channel and flags.
+    template <class Prepare, class F>
+    Acceptance call(Prepare&& prepare, F&& callback) noexcept {
+        return one_call(std::forward<F>(callback), std::forward<Prepare>(prepare));
+    }
+
+    // -- the end -------------------------------------------------------------------------------
+
+    // Refuses new work, waits until every accepted request has completed, ends the threads.
+    // Idempotent. From a callback of this context: would_deadlock, nothing is done.
+    ShutdownReport shutdown() noexcept { return abi::engine_shutdown(engine_, kForever); }
+    // The same; once the limit has passed it cancels what it can and, where the kernel holds on,
+    // names the requests in the report. Their buffers must stay until their callbacks come; the
+    // destructor, or a second shutdown, waits for them.
+    template <class Rep, class Period>
+    ShutdownReport shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
+        return abi::engine_shutdown(engine_, to_ns(limit));
+    }
+
+    // -- looking in ----------------------------------------------------------------------------
+
+    Stats stats() const noexcept { return abi::engine_stats(engine_); }
+    // For people: every request in flight with age and stage, the queues, the threads. Allocates.
+    Text dump() const noexcept { return abi::engine_dump(engine_); }
+    // What was asked for, what is in force, and why. Lives as long as the context.
+    const ProbeReport& report() const noexcept { return abi::engine_report(engine_); }
+
+    Engine* engine() const noexcept { return engine_; }
+
+  private:
+    // An event that goes back to its pool once its callback has returned.
+    struct PooledEvent : IOEvent<C> {
+        template <class F>
+        explicit PooledEvent(F&& taken) : IOEvent<C>(std::forward<F>(taken)) {
+            this->complete = &PooledEvent::run_and_return;
+        }
+        static void run_and_return(Request* request) noexcept {
+            auto* event = static_cast<PooledEvent*>(request);
+            auto* pool = static_cast<abi::EventPool*>(event->owner);
+            IOEvent<C>::run(request);
+            event->~PooledEvent();
+            abi::event_pool_give(pool, event);
+        }
+    };
+
+    IOContext(Engine* engine, abi::EventPool* pool) noexcept : engine_(engine), pool_(pool) {}
+
+    template <class F, class Prepare>
+    Acceptance one_call(F&& callback, Prepare&& prepare) noexcept {
+        using Closure = std::decay_t<F>;
+        static_assert(std::is_same<C, IOCallback>::value || std::is_same<C, Closure>::value,
+                      "ioengine: pass a closure to IOContext<>, or a C to IOContext<C>");
+        static_assert(std::is_nothrow_constructible<Closure, F&&>::value &&
+                          std::is_nothrow_move_constructible<Closure>::value,
+                      "ioengine: the callback must copy or move without throwing");
+        void* block = abi::event_pool_take(pool_);
+        if (block == nullptr) {
+            abi::event_pool_refused(pool_);
+            return Acceptance(ErrorCode::queue_full,
+                              "all one-call events are in use; try again after a completion, raise "
+                              "Options::event_pool, or submit events of your own");
+        }
+        auto* event = new (block) PooledEvent(std::forward<F>(callback));
+        event->owner = pool_;
+        prepare(static_cast<Request&>(*event));
+        const Acceptance acceptance = abi::engine_submit(engine_, *event, event->channel);
+        if (!acceptance) {
+            if constexpr (!std::is_lvalue_reference<F>::value && !std::is_const<F>::value)
+                give_back(*event, callback);
+            event->~PooledEvent();
+            abi::event_pool_give(pool_, block);
+        }
+        return acceptance;
+    }
+
+    // Refused: what was moved out of the caller's closure moves back into it.
+    template <class Closure>
+    static void give_back(PooledEvent& event, Closure& callback) noexcept {
+        callback.~Closure();
+        if constexpr (std::is_same<C, Closure>::value)
+            new (static_cast<void*>(&callback)) Closure(std::move(event.callback));
+        else
+            new (static_cast<void*>(&callback))
+                Closure(std::move(event.callback.template target<Closure>()));
+    }
+
+    template <class Rep, class Period>
+    static std::int64_t to_ns(std::chrono::duration<Rep, Period> limit) noexcept {
+        const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
+        return ns < 0 ? 0 : static_cast<std::int64_t>(ns);
+    }
+
+    Engine* engine_ = nullptr;
+    abi::EventPool* pool_ = nullptr;
+};
+
+}  // namespace v0
+}  // namespace ioengine
+
+#endif  // IOENGINE_CONTEXT_HPP

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+//
+// The ABI: every function of the shared library that the header-only part calls. Users call these
+// through IOContext; authors of bindings may call them directly.
+//
+// An Engine is opaque, at a fixed address, and knows no callback type. Unless a comment says
+// otherwise a function may be called from any thread, returns without waiting and does not allocate.
+#ifndef IOENGINE_ENGINE_HPP
+#define IOENGINE_ENGINE_HPP
+
+#include <ioengine/error.hpp>
+#include <ioengine/export.h>
+#include <ioengine/options.hpp>
+#include <ioengine/probe.hpp>
+#include <ioengine/request.hpp>
+#include <ioengine/stats.hpp>
+#include <ioengine/text.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ioengine {
+inline namespace v0 {
+
+class Engine;
+
+// A time limit that never comes.
+constexpr std::int64_t kForever = -1;
+
+namespace abi {
+
+// Probes the kernel, starts the threads. Allocates; takes milliseconds. Null and *error on failure.
+IOENGINE_API Engine* engine_create(const Options& options, std::uint32_t header_version,
+                                   Error* error) noexcept;
+// Shuts down without a deadline (waits; logs the oldest request every few seconds) and frees the
+// engine. From one of its own callbacks: aborts with a message. In a forked child: frees nothing.
+IOENGINE_API void engine_destroy(Engine* engine) noexcept;
+
+IOENGINE_API Acceptance engine_submit(Engine* engine, Request& request, Channel channel) noexcept;
+// Waits for a place in the queue, up to timeout_ns (kForever: without limit). Waits only for other
+// requests to leave the queue, never for this one to complete.
+IOENGINE_API Acceptance engine_submit_wait(Engine* engine, Request& request, Channel channel,
+                                           std::int64_t timeout_ns) noexcept;
+
+// Waits until all is drained, or deadline_ns from now (kForever: without limit) has passed.
+IOENGINE_API ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadline_ns) noexcept;
+
+IOENGINE_API Stats engine_stats(const Engine* engine) noexcept;
+// Names every request in flight with age and stage. Allocates.
+IOENGINE_API Text engine_dump(const Engine* engine) noexcept;
+// Lives as long as the engine.
+IOENGINE_API const ProbeReport& engine_report(const Engine* engine) noexcept;
+
+// The pool behind the one-call form: fixed-size blocks, aligned to 64 bytes. take() is null when
+// the pool is exhausted; give() may be called on any thread.
+struct EventPool;
+IOENGINE_API EventPool* event_pool_create(Engine* engine, std::size_t block_size,
+                                          Error* error) noexcept;
+IOENGINE_API void event_pool_destroy(EventPool* pool) noexcept;
+IOENGINE_API void* event_pool_take(EventPool* pool) noexcept;
+IOENGINE_API void event_pool_give(EventPool* pool, void* block) noexcept;
+// Counts one refusal for want of an event in the engine's stats.
+IOENGINE_API void event_pool_refused(EventPool* pool) noexcept;
+
+}  // namespace abi
+
+namespace detail {
+// Logs and counts an exception that left a callback, for the context whose callback is running.
+IOENGINE_API void callback_threw(const char* what) noexcept;
+}  // namespace detail
+
+// "0.1.0", of the library that is loaded, not of the headers.
+IOENGINE_API const char* version() noexcept;
+
+}  // namespace v0
+}  // namespace ioengine
+
+#endif  // IOENGINE_ENGINE_HPP

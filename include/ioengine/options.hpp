@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//
+// Options: everything that can be asked of a context, with defaults that suit a database.
+#ifndef IOENGINE_OPTIONS_HPP
+#define IOENGINE_OPTIONS_HPP
+
+#include <ioengine/error.hpp>
+#include <ioengine/request.hpp>
+
+#include <cstdint>
+
+namespace ioengine {
+inline namespace v0 {
+
+class IOWorkers;
+
+enum class Backend : std::uint8_t {
+    automatic = 0,  // io_uring if a probe of this kernel and container finds it usable, else AIO
+    uring,
+    aio,
+    null,  // completes everything at once without touching data: measures the engine itself
+};
+
+// Who holds the two roles, submitter and poller.
+enum class Threading : std::uint8_t {
+    split = 0,  // a submitter thread and a poller thread
+};
+
+// Whether other threads take a role for a step.
+enum class Lending : std::uint8_t {
+    none = 0,  // never: every request passes through both threads
+};
+
+enum class ThreadRole : std::uint8_t { submitter = 0, poller, worker, offload };
+
+enum class LogLevel : std::uint8_t { trace = 0, debug, info, warning, error, off };
+
+// One completion on its way to the user; see Options::sink. run() calls the request's completion
+// function and must be called exactly once, on any thread, before shutdown can end.
+class Delivery {
+  public:
+    constexpr Delivery() noexcept = default;
+    Delivery(Request* request, void* context) noexcept : request_(request), context_(context) {}
+    IOENGINE_API void run() noexcept;
+    // Valid until run(); `result` is set.
+    const Request& request() const noexcept { return *request_; }
+
+  private:
+    Request* request_ = nullptr;
+    void* context_ = nullptr;
+};
+
+struct Options {
+    std::uint32_t struct_size = sizeof(Options);  // leave as it is: tells the library your version
+
+    // -- behaviour ---------------------------------------------------------------------------
+
+    // Which kernel interface. The environment's IOENGINE_BACKEND=auto|uring|aio|null replaces
+    // `automatic` only, and is ignored in setuid programs.
+    Backend backend = Backend::automatic;
+    Threading threading = Threading::split;
+    Lending lending = Lending::none;
+
+    // Where callbacks run: a pool that may serve several contexts, or (null) the poller thread.
+    // The context shares ownership of the pool.
+    const IOWorkers* workers = nullptr;
+    // Takes each completion instead, on the poller thread; arranges that delivery.run() is called.
+    // Must not block. Not together with `workers`.
+    void (*sink)(void* user, Delivery delivery) = nullptr;
+    void* sink_user = nullptr;
+
+    // Log requests that are in flight longer than this, once each; 0: never. Milliseconds.
+    std::uint32_t watchdog_ms = 0;
+
+    // Called first on every engine thread, for affinity, priority, memory policy, naming.
+    void (*on_thread_start)(void* user, ThreadRole role) = nullptr;
+    void* thread_user = nullptr;
+    // Up to 8 characters in front of the threads' names ("ioe" gives "ioe-submit"); null: "ioe".
+    const char* thread_name = nullptr;
+
+    // Receives the log instead of stderr; called from any thread, must not call the engine.
+    void (*log)(void* user, LogLevel level, const char* message) = nullptr;
+    void* log_user = nullptr;
+    // Messages below this are dropped. IOENGINE_LOG=trace|debug|info|warning|error|off overrides.
+    LogLevel log_level = LogLevel::warning;
+
+    // Features not to use, as in IOENGINE_DISABLE, comma-separated; null: none. For bug reports.
+    const char* disable = nullptr;
+    // Use io_uring even where the table of known kernel defects advises against it.
+    bool ignore_quirks = false;
+
+    // -- performance -------------------------------------------------------------------------
+
+    // Requests in the kernel at the same time, 1 to 32768. More hides latency, and delays a
+    // request behind the others in the device's queue.
+    std::uint32_t depth = 128;
+    // Requests waiting per channel before submit says queue_full, 1 to 1048576.
+    std::uint32_t queue_limit = 4096;
+    // Events for the one-call form, 192 bytes each; 0: queue_limit + depth.
+    std::uint32_t event_pool = 0;
+    // Reads, then writes, handed to the kernel before the other kind has its turn, when both wait.
+    std::uint32_t read_budget = 16;
+    std::uint32_t write_budget = 16;
+    // After this many priority requests in a row one waiting read or write goes first; 0: never,
+    // priority may starve the others for as long as it has work.
+    std::uint32_t priority_burst = 0;
+    // Measure the time from submit to completion of every request (two clock reads each).
+    bool histograms = false;
+    // Read AIO completions from the shared ring without a system call where its layout is known.
+    bool aio_ring_reap = true;
+};
+
+}  // namespace v0
+}  // namespace ioengine
+
+#endif  // IOENGINE_OPTIONS_HPP

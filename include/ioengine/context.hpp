@@ -92,8 +92,8 @@ class IOContext {
     // -- the one-call form ---------------------------------------------------------------------
     //
     // The event comes from a pool of the context and goes back after the callback; an exhausted
-    // pool is queue_full. A refused closure is as it was before the call. Buffers are borrowed until
-    // the callback.
+    // pool is queue_full. A refused closure is as it was before the call. Buffers are borrowed
+    // until the callback.
 
     template <class F>
     Acceptance read(int fd, Bytes buffer, std::uint64_t offset, F&& callback) noexcept {
@@ -133,7 +133,8 @@ class IOContext {
     }
     template <class F>
     Acceptance nop(F&& callback) noexcept {
-        return one_call(std::forward<F>(callback), [&](Request& request) { request.prepare_nop(); });
+        return one_call(std::forward<F>(callback),
+                        [&](Request& request) { request.prepare_nop(); });
     }
     // Any other request: `prepare` gets the Request& to describe, and may set channel and flags.
     template <class Prepare, class F>

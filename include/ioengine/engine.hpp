@@ -4,7 +4,8 @@
 // through IOContext; authors of bindings may call them directly.
 //
 // An Engine is opaque, at a fixed address, and knows no callback type. Unless a comment says
-// otherwise a function may be called from any thread, returns without waiting and does not allocate.
+// otherwise a function may be called from any thread, returns without waiting and does not
+// allocate.
 #ifndef IOENGINE_ENGINE_HPP
 #define IOENGINE_ENGINE_HPP
 

@@ -37,7 +37,7 @@ IOENGINE_API const char* error_code_name(ErrorCode code) noexcept;
 // Why a set-up call failed. Plain data, copied by value; both texts are NUL-terminated.
 struct Error {
     ErrorCode code = ErrorCode::none;
-    int sys_errno = 0;      // errno of the failing system call, 0 if there was none
+    int sys_errno = 0;       // errno of the failing system call, 0 if there was none
     char message[248] = {};  // what happened
     char hint[248] = {};     // what to do about it; may be empty
 };

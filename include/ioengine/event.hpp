@@ -3,8 +3,8 @@
 // IOEvent<C>: a Request together with the user's callback. IOCallback: the default C, any closure
 // up to 48 bytes, stored inline.
 //
-// C is any type that can be called with (IOEvent<C>&) or with (Result). This is where the callback's
-// type ends: the library below sees Request* and one function pointer.
+// C is any type that can be called with (IOEvent<C>&) or with (Result). This is where the
+// callback's type ends: the library below sees Request* and one function pointer.
 #ifndef IOENGINE_EVENT_HPP
 #define IOENGINE_EVENT_HPP
 
@@ -57,7 +57,8 @@ struct IOEvent : Request {
     IOEvent(const IOEvent&) = delete;
     IOEvent& operator=(const IOEvent&) = delete;
 
-    // Calls `callback`. Public for code that delivers events itself; the engine calls it by pointer.
+    // Calls `callback`. Public for code that delivers events itself; the engine calls it by
+    // pointer.
     static void run(Request* request) noexcept {
         IOEvent& event = *static_cast<IOEvent*>(request);
         detail::contain([&event] {
@@ -79,9 +80,10 @@ class IOCallback {
     template <class F, class = std::enable_if_t<!std::is_same<std::decay_t<F>, IOCallback>::value>>
     explicit IOCallback(F&& closure) {
         using Closure = std::decay_t<F>;
-        static_assert(sizeof(Closure) <= kCapacity,
-                      "ioengine: this closure captures more than 48 bytes; capture a pointer to the "
-                      "state instead, or give IOContext a callback type of your own");
+        static_assert(
+            sizeof(Closure) <= kCapacity,
+            "ioengine: this closure captures more than 48 bytes; capture a pointer to the "
+            "state instead, or give IOContext a callback type of your own");
         static_assert(alignof(Closure) <= alignof(std::max_align_t),
                       "ioengine: this closure is over-aligned; capture a pointer instead");
         static_assert(std::is_invocable<Closure&, Result>::value,

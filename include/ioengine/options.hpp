@@ -75,7 +75,7 @@ struct Options {
     // Called first on every engine thread, for affinity, priority, memory policy, naming.
     void (*on_thread_start)(void* user, ThreadRole role) = nullptr;
     void* thread_user = nullptr;
-    // Up to 8 characters in front of the threads' names ("ioe" gives "ioe-submit"); null: "ioe".
+    // Up to 7 characters in front of the threads' names ("ioe" gives "ioe-submit"); null: "ioe".
     const char* thread_name = nullptr;
 
     // Receives the log instead of stderr; called from any thread, must not call the engine.

@@ -66,10 +66,14 @@ inline ProbeReport probe(const Options& options = Options()) noexcept {
     return abi::probe(options);
 }
 // For people, several lines.
-inline Text to_text(const ProbeReport& report) noexcept { return abi::probe_text(report); }
+inline Text to_text(const ProbeReport& report) noexcept {
+    return abi::probe_text(report);
+}
 // One JSON document: backend, reason, backends.{uring,aio}.{available,errno,hint},
 // features.NAME.{available,in_force}, quirks[].
-inline Text to_json(const ProbeReport& report) noexcept { return abi::probe_json(report); }
+inline Text to_json(const ProbeReport& report) noexcept {
+    return abi::probe_json(report);
+}
 
 // "auto", "uring", "aio", "null".
 IOENGINE_API const char* backend_name(Backend backend) noexcept;

@@ -22,7 +22,8 @@ struct iovec;  // <sys/uio.h>
 namespace ioengine {
 inline namespace v0 {
 
-// What to do. A flush is not ordered after writes still in flight: wait for their completions first.
+// What to do. A flush is not ordered after writes still in flight: wait for their completions
+// first.
 enum class IOAction : std::uint8_t {
     none = 0,         // not prepared; refused
     read,             // pread(2) of `length` bytes
@@ -48,10 +49,10 @@ enum class Channel : std::uint8_t {
 // Request::flags, a bit set. All apply to reads and writes only (RWF_* of preadv2(2)).
 enum RequestFlag : std::uint16_t {
     kFlagNone = 0,
-    kFlagNowait = 1,  // fail with EAGAIN rather than block; never retried, never continued
-    kFlagAppend = 2,  // write at the end of the file; offset is ignored; never continued
-    kFlagDsync = 4,   // this write as if the file were opened with O_DSYNC
-    kFlagSync = 8,    // this write as if the file were opened with O_SYNC
+    kFlagNowait = 1,   // fail with EAGAIN rather than block; never retried, never continued
+    kFlagAppend = 2,   // write at the end of the file; offset is ignored; never continued
+    kFlagDsync = 4,    // this write as if the file were opened with O_DSYNC
+    kFlagSync = 8,     // this write as if the file were opened with O_SYNC
     kFlagAtomic = 16,  // untorn write (Linux 6.11); never continued
 };
 
@@ -86,18 +87,20 @@ using CompletionFunction = void (*)(Request* request) noexcept;
 struct alignas(64) Request {
     // -- the line of the hot path ------------------------------------------------------------
     CompletionFunction complete = nullptr;
-    Request* next = nullptr;         // engine's while submitted
-    std::int32_t fd = -1;            // borrowed: stays open until the completion
+    Request* next = nullptr;  // engine's while submitted
+    std::int32_t fd = -1;     // borrowed: stays open until the completion
     IOAction action = IOAction::none;
     Channel channel = Channel::automatic;
     std::uint16_t flags = kFlagNone;  // RequestFlag bits
-    std::uint64_t offset = 0;        // bytes from the start of the file; at most 2^63 - 1
-    void* data = nullptr;            // buffer, or iovec array; borrowed until the completion
-    std::uint64_t length = 0;        // bytes; for readv and writev the number of iovecs (0..1024)
-    std::int64_t result = 0;         // valid in the completion: >= 0 bytes, < 0 is -errno
-    std::uint16_t buffer_index = 0;  // reserved for registered buffers; must be 0
-    std::uint16_t io_priority = 0;   // ioprio_set(2) value, 0: the submitting thread's
-    std::uint32_t state = 0;         // engine's: 0 idle, 1 submitted
+    std::uint64_t offset = 0;         // bytes from the start of the file; at most 2^63 - 1
+    void* data = nullptr;             // buffer, or iovec array; borrowed until the completion
+    std::uint64_t length = 0;         // bytes; for readv and writev the number of iovecs (0..1024)
+    std::int64_t result = 0;          // valid in the completion: >= 0 bytes, < 0 is -errno
+    std::uint16_t buffer_index = 0;   // reserved for registered buffers; must be 0
+    std::uint16_t io_priority = 0;    // ioprio_set(2) value, 0: the submitting thread's
+    std::uint8_t state = 0;           // engine's: 0 idle, 1 submitted
+    Channel queue = Channel::automatic;  // engine's: the channel it was queued in
+    std::uint16_t reserved16 = 0;
 
     // -- the rest ----------------------------------------------------------------------------
     std::uint64_t deadline_ns = 0;  // reserved; must be 0

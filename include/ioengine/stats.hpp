@@ -40,18 +40,18 @@ struct Stats {
 
     // -- counters: since create --------------------------------------------------------------
     std::uint64_t accepted = 0;
-    std::uint64_t completed = 0;         // completion function has returned
-    std::uint64_t failed = 0;            // of these, with an error
-    std::uint64_t refused_full = 0;      // queue_full
-    std::uint64_t refused_other = 0;     // any other refusal
+    std::uint64_t completed = 0;      // completion function has returned
+    std::uint64_t failed = 0;         // of these, with an error
+    std::uint64_t refused_full = 0;   // queue_full
+    std::uint64_t refused_other = 0;  // any other refusal
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_written = 0;
-    std::uint64_t submit_calls = 0;      // system calls that handed requests to the kernel
-    std::uint64_t submit_retries = 0;    // of these, answered EAGAIN, EBUSY or EINTR
+    std::uint64_t submit_calls = 0;    // system calls that handed requests to the kernel
+    std::uint64_t submit_retries = 0;  // of these, answered EAGAIN, EBUSY or EINTR
     std::uint64_t requests_refused_by_kernel = 0;  // by the submit call itself: EBADF, EINVAL, ...
-    std::uint64_t wait_calls = 0;        // system calls that waited for completions
-    std::uint64_t reaped = 0;            // completions taken from the kernel
-    std::uint64_t continuations = 0;     // short transfers carried on
+    std::uint64_t wait_calls = 0;                  // system calls that waited for completions
+    std::uint64_t reaped = 0;                      // completions taken from the kernel
+    std::uint64_t continuations = 0;               // short transfers carried on
     std::uint64_t completion_retries = 0;  // completions with a passing error, submitted again
     std::uint64_t stale_completions = 0;   // completions of no living request, ignored
     std::uint64_t cq_overflows = 0;        // times the completion ring had spilled over; none lost
@@ -87,11 +87,11 @@ struct ShutdownReport {
     ErrorCode code = ErrorCode::none;  // timed_out, would_deadlock, forked
     std::uint64_t accepted = 0;
     std::uint64_t completed = 0;
-    std::uint64_t cancelled = 0;  // completed with ECANCELED because the deadline had passed
-    std::uint64_t queued = 0;     // still waiting for a slot
+    std::uint64_t cancelled = 0;   // completed with ECANCELED because the deadline had passed
+    std::uint64_t queued = 0;      // still waiting for a slot
     std::uint64_t delivering = 0;  // completed by the kernel, callback not returned yet
-    std::uint64_t in_kernel = 0;  // still held by the kernel; their buffers must stay
-    std::uint32_t named = 0;      // how many of these `held` describes, the oldest first
+    std::uint64_t in_kernel = 0;   // still held by the kernel; their buffers must stay
+    std::uint32_t named = 0;       // how many of these `held` describes, the oldest first
     InFlight held[kNamed] = {};
 };
 

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+//
+// The choice of the backend, made once per context: probe, wish, quirks, fall-back, and a report
+// that says why.
+#include "drivers/choice/quirks.hpp"
+#include "drivers/null/null_driver.hpp"
+#include "drivers/report.hpp"
+#include "lib/config.hpp"
+#include "lib/runner.hpp"
+#include "lib/split_runner.hpp"
+
+#if IOENGINE_HAVE_AIO
+#include "drivers/aio/aio_backend.hpp"
+#endif
+#if IOENGINE_HAVE_URING
+#include "drivers/uring/uring_backend.hpp"
+#endif
+
+#include <cstdio>
+#include <cstring>
+#include <sys/utsname.h>
+
+namespace ioengine {
+inline namespace v0 {
+
+template class SplitRunner<NullDriver>;
+
+namespace {
+
+constexpr const char* kNotCompiled = "not compiled into this library";
+
+void probe_both(const FeatureSet& disabled, bool thorough, ProbeReport& report) noexcept {
+    put_failure(report.uring, kNotCompiled, 0, "rebuild with meson setup -During=enabled");
+    put_failure(report.aio, kNotCompiled, 0, "rebuild with meson setup -Daio=enabled");
+#if IOENGINE_HAVE_URING
+    report.uring = BackendProbe();
+    probe_uring(disabled, thorough, report);
+#endif
+#if IOENGINE_HAVE_AIO
+    report.aio = BackendProbe();
+    probe_aio(disabled, report);
+#endif
+    static_cast<void>(disabled);
+    static_cast<void>(thorough);
+}
+
+// What `auto` picks, with the reason.
+Backend pick(bool quirk_against_uring, ProbeReport& report) noexcept {
+    if (report.uring.available && !(quirk_against_uring && report.aio.available)) {
+        put_text(report.reason, quirk_against_uring
+                                    ? "io_uring works here; a known defect of this kernel speaks "
+                                      "against it, but AIO is not available"
+                                    : "io_uring works here: a write, a flush and a read came back");
+        return Backend::uring;
+    }
+    if (report.aio.available) {
+        if (report.uring.available)
+            put_text(report.reason,
+                     "AIO works here; a known defect of this kernel speaks against io_uring");
+        else
+            std::snprintf(report.reason, sizeof report.reason,
+                          "AIO works here; io_uring does not: %s%s%s", report.uring.step,
+                          report.uring.sys_errno != 0 ? " failed: " : "",
+                          report.uring.sys_errno != 0 ? std::strerror(report.uring.sys_errno) : "");
+        return Backend::aio;
+    }
+    put_text(report.reason, "neither io_uring nor AIO works here");
+    return Backend::automatic;
+}
+
+void choose(const BackendWish& wish, const FeatureSet& disabled, bool thorough,
+            ProbeReport& report) noexcept {
+    utsname system{};
+    ::uname(&system);
+    put_text(report.kernel, system.release);
+    report.asked = wish.backend;
+    report.asked_by_environment = wish.by_environment;
+    probe_both(disabled, thorough, report);
+    const bool against_uring = note_quirks(system.release, disabled.has(Feature::quirks), report);
+    switch (wish.backend) {
+    case Backend::automatic:
+        report.backend = pick(against_uring, report);
+        return;
+    case Backend::null:
+        report.backend = Backend::null;
+        break;
+    case Backend::uring:
+        report.backend = report.uring.available ? Backend::uring : Backend::automatic;
+        break;
+    case Backend::aio:
+        report.backend = report.aio.available ? Backend::aio : Backend::automatic;
+        break;
+    }
+    std::snprintf(report.reason, sizeof report.reason, "%s was asked for by %s%s",
+                  backend_name(wish.backend),
+                  wish.by_environment ? "IOENGINE_BACKEND" : "Options::backend",
+                  report.backend == Backend::automatic ? " and does not work here" : "");
+}
+
+// A backend that cannot be had is an error that names the step and what to do.
+void fill_unavailable(const ProbeReport& report, Error& error) noexcept {
+    const bool uring = report.asked != Backend::aio;
+    const BackendProbe& probe = uring ? report.uring : report.aio;
+    char message[sizeof error.message];
+    std::snprintf(message, sizeof message, "%s is not available: %s%s%s",
+                  report.asked == Backend::automatic ? "neither backend"
+                                                     : backend_name(report.asked),
+                  probe.step, probe.sys_errno != 0 ? " failed: " : "",
+                  probe.sys_errno != 0 ? std::strerror(probe.sys_errno) : "");
+    fill_error(error, ErrorCode::unsupported, probe.sys_errno, message, probe.hint);
+}
+
+}  // namespace
+
+void probe_backends(const BackendWish& wish, const FeatureSet& disabled, ProbeReport& report) {
+    choose(wish, disabled, true, report);
+}
+
+std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& report, Error& error) {
+    choose(setup.wish, setup.disabled, false, report);
+    switch (report.backend) {
+    case Backend::automatic:
+        fill_unavailable(report, error);
+        return nullptr;
+    case Backend::null:
+        return std::make_unique<SplitRunner<NullDriver>>(
+            setup, std::make_unique<NullDriver>(setup.context->config.depth,
+                                                setup.context->submit_counters));
+#if IOENGINE_HAVE_URING
+    case Backend::uring: {
+        auto runner = make_uring_runner(setup, report, error);
+#if IOENGINE_HAVE_AIO
+        if (runner == nullptr && report.asked == Backend::automatic && report.aio.available) {
+            std::snprintf(report.reason, sizeof report.reason,
+                          "AIO works here; io_uring: %.80s: %.60s", error.message,
+                          std::strerror(error.sys_errno));
+            report.backend = Backend::aio;
+            error = Error();
+            return make_aio_runner(setup, report, error);
+        }
+#endif
+        return runner;
+    }
+#endif
+#if IOENGINE_HAVE_AIO
+    case Backend::aio:
+        return make_aio_runner(setup, report, error);
+#endif
+    default:
+        break;
+    }
+    fill_error(error, ErrorCode::unsupported, 0, "this backend is not compiled into this library",
+               "rebuild with meson setup -During=enabled -Daio=enabled");
+    return nullptr;
+}
+
+}  // namespace v0
+}  // namespace ioengine

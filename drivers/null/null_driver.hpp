@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+//
+// NullDriver: completes everything at once, in full, without touching a byte. What remains is the
+// engine's own cost. Its "kernel" is a ring from the submit role to the poll role.
+#pragma once
+
+#include "lib/driver.hpp"
+#include "lib/event_count.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace ioengine {
+inline namespace v0 {
+
+struct NullSlot : Slot {};
+
+class NullDriver {
+  public:
+    using Slot = NullSlot;
+
+    explicit NullDriver(std::uint32_t depth, SubmitCounters& counters)
+        : counters_(counters), slots_(depth), mask_(std::bit_ceil(std::size_t{depth} + 2) - 1),
+          done_(new Completion[mask_ + 1]) {}
+
+    SlotPool<NullSlot>& slots() noexcept { return slots_; }
+
+    // -- submit role -------------------------------------------------------------------------
+
+    Route route(const Request&) const noexcept { return Route::kernel; }
+    int refusal(const Request&) const noexcept { return 0; }
+    std::int64_t run_here(const Request&) noexcept { return 0; }
+
+    std::size_t room() const noexcept { return SIZE_MAX; }  // a place for every slot
+    void push(Request& request, std::uint64_t now) noexcept {
+        push_again(slots_.take(request, now));
+    }
+    void push_again(NullSlot& slot) noexcept {
+        const auto bytes = static_cast<std::int64_t>(slot.transfer.bytes_left());
+        slots_.hand_over(slot);
+        put({slot.token(), bytes});
+    }
+    template <RefuseFunction<NullSlot> Refuse>
+    Handed submit(Refuse&) noexcept {
+        Handed handed;
+        handed.count = static_cast<std::uint32_t>(filled_ - tail_.load(std::memory_order_relaxed));
+        if (handed.count == 0)
+            return handed;
+        counters_.submit_calls.add(1);
+        tail_.store(filled_, std::memory_order_release);  // pairs with reap()
+        news_.notify_work();
+        return handed;
+    }
+    template <RefuseFunction<NullSlot> Refuse>
+    void abandon(Refuse&, std::int64_t) noexcept {}
+    bool push_signal(Signal signal) noexcept {
+        put({token_of(signal), 0});
+        return true;
+    }
+    void cancel(NullSlot&) noexcept {}
+
+    // -- poll role ---------------------------------------------------------------------------
+
+    std::uint32_t reap(Completion* out, std::uint32_t max) noexcept {
+        const std::size_t tail = tail_.load(std::memory_order_acquire);
+        std::uint32_t taken = 0;
+        for (; head_ != tail && taken < max; ++head_)
+            out[taken++] = done_[head_ & mask_];
+        return taken;
+    }
+    int wait() noexcept {
+        const std::uint32_t seen = news_.prepare();
+        if (head_ == tail_.load(std::memory_order_acquire))
+            news_.park(seen, EventCount::Wants::anything);
+        return 0;
+    }
+    FileShape shape_of(int) const noexcept { return {}; }
+
+    void close() noexcept {}
+
+  private:
+    void put(const Completion& completion) noexcept { done_[filled_++ & mask_] = completion; }
+
+    SubmitCounters& counters_;
+    SlotPool<NullSlot> slots_;
+    const std::size_t mask_;
+    const std::unique_ptr<Completion[]> done_;      // never full: a place per slot and signal
+    std::size_t filled_ = 0;                        // submit role
+    alignas(64) std::atomic<std::size_t> tail_{0};  // submit role writes, poll role reads
+    EventCount news_;                               // the poller parks here
+    alignas(64) std::size_t head_ = 0;              // poll role
+};
+
+}  // namespace v0
+}  // namespace ioengine

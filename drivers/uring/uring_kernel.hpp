@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+//
+// LinuxUring: the calls through which the io_uring driver reaches the kernel. The seam lies at the
+// level of liburing's own calls, because io_uring_submit(3) flushes the ring and enters the kernel
+// in one. A fault layer or a simulation takes this class's place in tests.
+//
+// The submission side (sqe, submit, withdraw) belongs to the submit role, the completion side
+// (peek, wait) to the poll role; liburing keeps them in separate fields, so the two need no lock.
+#pragma once
+
+#include "drivers/files.hpp"
+
+#include <liburing.h>
+
+#include <cstdint>
+#include <memory>
+
+namespace ioengine {
+inline namespace v0 {
+
+// One completion, copied out of the ring.
+struct UringEvent {
+    std::uint64_t user_data = 0;
+    std::int32_t result = 0;
+};
+
+struct UringRingSetup {
+    std::uint32_t sq_entries = 0;  // rounded up to a power of two by the kernel
+    std::uint32_t cq_entries = 0;
+    bool submit_all = true;  // asked for
+    bool sized_cq = true;
+};
+
+class LinuxUring : public LinuxFiles {
+  public:
+    LinuxUring() noexcept = default;
+    LinuxUring(LinuxUring&&) noexcept = default;
+    LinuxUring& operator=(LinuxUring&&) = delete;
+    ~LinuxUring() { destroy(); }
+
+    // Sets up a ring, dropping one wish at a time on EINVAL; `setup` says afterwards what is in
+    // force. 0 or -errno.
+    int setup(UringRingSetup& setup) noexcept;
+
+    // -- submit role -------------------------------------------------------------------------
+
+    // The next free entry, zeroed by liburing's prep calls; null if the ring is full.
+    io_uring_sqe* next_sqe() noexcept { return ::io_uring_get_sqe(&ring_->ring); }
+    // io_uring_enter(2): how many were consumed, or -errno and none was.
+    int submit() noexcept { return ::io_uring_submit(&ring_->ring); }
+    // Entries that no submit() has consumed.
+    unsigned unsubmitted() noexcept { return ::io_uring_sq_ready(&ring_->ring); }
+    // Entries that next_sqe() will find.
+    unsigned room() noexcept { return ::io_uring_sq_space_left(&ring_->ring); }
+    // Takes the entries that were not consumed out of the ring, handing each user_data to `taken`.
+    template <class F>
+    void withdraw(F&& taken) noexcept {
+        io_uring_sq& sq = ring_->ring.sq;
+        const unsigned head = *sq.khead;  // moves only inside submit(), which is not running
+        for (unsigned at = head; at != sq.sqe_tail; ++at)
+            taken(sq.sqes[at & *sq.kring_mask].user_data);
+        *sq.ktail = head;
+        sq.sqe_head = sq.sqe_tail = head;
+    }
+
+    // -- poll role ---------------------------------------------------------------------------
+
+    // Up to `max` completions that are there now. Fetches those that spilled over.
+    int peek(unsigned max, UringEvent* events) noexcept;
+    // Sleeps until there is a completion; 0 or -errno. -EINTR is not retried.
+    int wait() noexcept;
+    // True if completions have spilled over from the ring into the kernel's memory since last
+    // asked.
+    bool overflowed() noexcept;
+
+    // -- after both roles have ended ---------------------------------------------------------
+
+    void destroy() noexcept;
+
+  private:
+    // At a fixed address: liburing's ring is pointed into by both roles.
+    struct Ring {
+        io_uring ring;
+    };
+    std::unique_ptr<Ring> ring_;
+};
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+//
+// Driver: what the steps ask of a backend. Drivers have no loops over time and no threads: submit()
+// and reap() never wait, wait() does and only runners call it.
+//
+// Each member says which role may call it. Every driver is a template over its kernel, the thin set
+// of calls behind which tests put a fault layer or a simulation.
+#pragma once
+
+#include "lib/engine_stats.hpp"
+#include "lib/short_io.hpp"
+#include "lib/slot.hpp"
+
+#include <concepts>
+#include <cstdint>
+
+namespace ioengine {
+inline namespace v0 {
+
+// The engine's own messages through the kernel, in places of their own beside the slots.
+enum class Signal : std::uint32_t {
+    nudge = 0xFFFF'FFFFu,   // wakes the poller, see lib/nudge.hpp
+    leave = 0xFFFF'FFFEu,   // the exit signal: a zero-length read
+    cancel = 0xFFFF'FFFDu,  // the answer to a cancellation; says nothing about the cancelled
+};
+constexpr Token token_of(Signal signal) noexcept {
+    return Token::of(static_cast<std::uint32_t>(signal), 0);
+}
+
+// A completion as the kernel gave it: >= 0 bytes, < 0 is -errno.
+struct Completion {
+    Token token;
+    std::int64_t result = 0;
+};
+
+// Where a request is to be done.
+enum class Route : std::uint8_t {
+    kernel,   // by this backend
+    offload,  // by a system call on a helper thread: the backend lacks it
+    done,     // nowhere: it is a no-op
+};
+
+// What became of one submit().
+struct Handed {
+    std::uint32_t count = 0;     // taken by the kernel
+    int error = 0;               // 0: nothing is left over; else why the rest must be tried again
+    bool nudge_refused = false;  // the kernel would not take our own messages: they are owed
+    bool leave_refused = false;
+};
+
+// Told of each slot that the kernel refused, with -errno.
+template <class F, class S>
+concept RefuseFunction = std::invocable<F&, S&, std::int64_t>;
+
+template <class D>
+concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, Completion* out,
+                          void (*refuse)(typename D::Slot&, std::int64_t)) {
+    requires SlotType<typename D::Slot>;
+    { driver.slots() }
+    noexcept->std::same_as<SlotPool<typename D::Slot>&>;
+    // submit role: where it goes, or -errno as an answer that both backends give alike.
+    { driver.route(request) }
+    noexcept->std::same_as<Route>;
+    { driver.refusal(request) }
+    noexcept->std::same_as<int>;
+    // any thread: what Route::offload asks for, by a blocking system call.
+    { driver.run_here(request) }
+    noexcept->std::same_as<std::int64_t>;
+    // submit role: how many pushes there is room for before the next submit().
+    { driver.room() }
+    noexcept->std::same_as<std::size_t>;
+    // submit role: request -> slot -> iocb or SQE, in one go. There must be a free slot and room.
+    driver.push(request, std::uint64_t{});
+    // submit role: the next piece of a slot that continues.
+    driver.push_again(slot);
+    // submit role: all that was pushed -> kernel, errno by errno.
+    { driver.submit(refuse) }
+    noexcept->std::same_as<Handed>;
+    // submit role: what was pushed and not handed over is refused with this -errno.
+    driver.abandon(refuse, std::int64_t{});
+    // submit role: queues one of the engine's own messages; false if there is no room now.
+    { driver.push_signal(Signal::nudge) }
+    noexcept->std::same_as<bool>;
+    // submit role: asks the kernel to give this slot's request up. Best effort.
+    driver.cancel(slot);
+    // poll role: what is there, without waiting.
+    { driver.reap(out, std::uint32_t{}) }
+    noexcept->std::same_as<std::uint32_t>;
+    // poll role: sleeps until reap() has something; 0 or -errno.
+    { driver.wait() }
+    noexcept->std::same_as<int>;
+    // poll role.
+    { driver.shape_of(0) }
+    noexcept->std::same_as<FileShape>;
+    // after both roles have ended.
+    driver.close();
+};
+
+}  // namespace v0
+}  // namespace ioengine

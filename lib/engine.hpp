@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+//
+// Engine: one context from create to destroy. The door: it checks what comes in, keeps the threads
+// and the shared context together, and sees the end through.
+#pragma once
+
+#include "lib/fork_guard.hpp"
+#include "lib/log.hpp"
+#include "lib/runner.hpp"
+#include "lib/settings.hpp"
+#include "lib/shared_context.hpp"
+
+#include <ioengine/engine.hpp>
+#include <ioengine/workers.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+namespace ioengine {
+inline namespace v0 {
+
+class Engine {
+  public:
+    // Null and the error on failure.
+    static Engine* create(const Options& options, std::uint32_t header, Error& error) noexcept;
+    // Drains and frees.
+    static void destroy(Engine* engine) noexcept;
+
+    Acceptance submit(Request& request, Channel channel) noexcept;
+    Acceptance submit_wait(Request& request, Channel channel, std::int64_t timeout_ns) noexcept;
+    ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
+
+    Stats stats() const noexcept;
+    Text dump() const noexcept;
+    const ProbeReport& report() const noexcept { return report_; }
+
+    std::uint32_t event_pool_size() const noexcept { return event_pool_size_; }
+    void count_refused_full() noexcept { context_.shared_counters.refused_full.add(1); }
+
+  private:
+    Engine(const Options& options, const Environment& environment);
+    ~Engine();
+
+    bool start(const Options& options, const Environment& environment, Error& error) noexcept;
+    Acceptance count_refusal(Acceptance refusal) noexcept;
+    // Calls that wait must not come from a callback that others wait for.
+    bool would_deadlock() const noexcept;
+
+    // -- the end, see lib/closing.hpp --------------------------------------------------------
+    void begin_closing() noexcept;
+    bool wait_until_left(std::int64_t limit_ns) noexcept;
+    void finish_once() noexcept;
+    void fill_report(ShutdownReport& report) const noexcept;
+    void log_oldest() noexcept;
+
+    ForkGuard fork_guard_;
+    Log log_;
+    IoSharedContext context_;
+    ProbeReport report_;
+    const std::uint32_t event_pool_size_;
+    abi::WorkerPool* const workers_;  // a share, or null
+    const bool stats_at_exit_;
+    std::unique_ptr<Runner> runner_;
+    std::mutex finish_mutex_;  // closers, after both roles have left
+    bool finished_ = false;    // under finish_mutex_
+};
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+//
+// The counters behind Stats, grouped by who writes them.
+#pragma once
+
+#include "lib/counters.hpp"
+#include "lib/histogram.hpp"
+
+namespace ioengine {
+inline namespace v0 {
+
+struct alignas(64) SubmitCounters {
+    RoleCounter submit_calls;
+    RoleCounter submit_retries;
+    RoleCounter requests_refused_by_kernel;
+    RoleCounter nudges;
+    RoleCounter offloaded;
+    RoleCounter watchdog_reports;
+};
+
+struct alignas(64) PollCounters {
+    RoleCounter wait_calls;
+    RoleCounter reaped;
+    RoleCounter continuations;
+    RoleCounter completion_retries;
+    RoleCounter stale_completions;
+    RoleCounter cq_overflows;
+    RoleCounter failed;
+    RoleCounter cancelled;
+    RoleCounter bytes_read;
+    RoleCounter bytes_written;
+    RoleCounter slow_deliveries;
+    RoleCounter longest_delivery_ns;
+};
+
+struct alignas(64) SharedCounters {
+    SharedCounter refused_full;
+    SharedCounter refused_other;
+    SharedCounter submitter_wakes;
+    SharedCounter callbacks_threw;
+};
+
+}  // namespace v0
+}  // namespace ioengine

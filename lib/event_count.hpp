@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+//
+// EventCount: how a thread sleeps until something happened, without missing it.
+//
+// One 32-bit word: an epoch above two flags of whoever is parked. A sleeper reads the word, looks
+// for work, finds none, and adds its flag with a compare-and-swap that fails if the epoch moved
+// meanwhile. A notifier publishes its work, then adds to the epoch; the value it replaced tells it
+// whether somebody sleeps.
+//
+// Why no wake-up is lost: both sides change one word with read-modify-writes, so they are ordered.
+// Either the notifier's addition comes first: then the sleeper's compare-and-swap fails, or its
+// first load already saw the addition and, being an acquire of a release, the work itself. Or the
+// flag comes first: then the notifier's addition returns it, and it wakes the sleeper. futex(2)
+// compares the word again under the kernel's lock, which closes the gap before the sleep.
+//
+// Why a counter of queued work will not do: a producer counts before it enqueues, and while it is
+// preempted in between, a sleeper that trusts the counter spins. The epoch moves after the enqueue.
+//
+// A flag that outlives its sleeper (a timeout, an early return) costs the next notifier one system
+// call and nothing else, so it is never cleared by sleepers; that makes several sleepers safe too.
+// The model is tests/models/parking.pml.
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <ctime>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace ioengine {
+inline namespace v0 {
+
+class EventCount {
+  public:
+    // What a sleeper wants to be woken for.
+    enum class Wants : std::uint32_t {
+        anything = 1,     // work as well as urgent news
+        urgent_only = 2,  // no new work, it could not be taken now; but slots, and urgent news
+    };
+
+    static constexpr std::int64_t kNoLimit = -1;
+
+    // Sleeper: the epoch to hand to park(). Read it before looking for work.
+    std::uint32_t prepare() const noexcept {
+        return word_.load(std::memory_order_acquire);  // [model: park-4] pairs with notify's add
+    }
+
+    // Sleeper: sleeps unless something was notified since `seen`, for at most limit_ns. Returns
+    // false if the time ran out. May return early: look for work again.
+    bool park(std::uint32_t seen, Wants wants, std::int64_t limit_ns = kNoLimit) noexcept {
+        const std::uint32_t parked = seen | static_cast<std::uint32_t>(wants);
+        std::uint32_t expected = seen;
+        // [model: park-5] acq_rel: the failing value carries the notifier's work.
+        if (!word_.compare_exchange_strong(expected, parked, std::memory_order_acq_rel,
+                                           std::memory_order_acquire))
+            return true;
+        timespec limit{};
+        if (limit_ns != kNoLimit) {
+            limit.tv_sec = static_cast<time_t>(limit_ns / 1'000'000'000);
+            limit.tv_nsec = static_cast<long>(limit_ns % 1'000'000'000);
+        }
+        // [model: park-6] futex(2): sleeps only while the word is still `parked`.
+        const long rc = ::syscall(SYS_futex, &word_, FUTEX_WAIT_PRIVATE, parked,
+                                  limit_ns == kNoLimit ? nullptr : &limit, nullptr, 0);
+        return !(rc != 0 && errno == ETIMEDOUT);
+    }
+
+    // Notifier: there is work. Wakes sleepers that want anything. True if it made the system call.
+    bool notify_work() noexcept {
+        return notify(static_cast<std::uint32_t>(Wants::anything));  // [model: park-1]
+    }
+
+    // Notifier: slots have come free. Whoever waits for work has some already and sleeps on.
+    bool notify_slots() noexcept {
+        return notify(static_cast<std::uint32_t>(Wants::urgent_only));  // [model: park-8]
+    }
+
+    // Notifier: something that every sleeper must see.
+    bool notify_urgent() noexcept { return notify(kFlags); }  // [model: park-3]
+
+  private:
+    static constexpr std::uint32_t kFlags = 3;
+    static constexpr std::uint32_t kEpoch = 4;
+
+    bool notify(std::uint32_t whom) noexcept {
+        // acq_rel: releases the work to prepare() and park(), and sees the sleeper's flag.
+        if ((word_.fetch_add(kEpoch, std::memory_order_acq_rel) & whom) == 0)
+            return false;
+        word_.fetch_and(~kFlags, std::memory_order_relaxed);  // [model: park-2] saves later calls
+        ::syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+        return true;
+    }
+
+    std::atomic<std::uint32_t> word_{0};
+    static_assert(sizeof(std::atomic<std::uint32_t>) == 4, "futex(2) needs the bare word");
+};
+
+}  // namespace v0
+}  // namespace ioengine

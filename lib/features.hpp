@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+//
+// Feature: what may be switched off by name, in Options::disable and IOENGINE_DISABLE.
+#pragma once
+
+#include "lib/log.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace ioengine {
+inline namespace v0 {
+
+enum class Feature : std::uint8_t {
+    uring,
+    aio,
+    submit_all,             // io_uring: one call takes the whole batch, whatever fails in it
+    sized_cq,               // io_uring: a completion ring of the size we ask for
+    uring_fallocate,        // io_uring's own fallocate; else a helper thread
+    uring_sync_file_range,  // likewise
+    aio_ring_reap,          // AIO: completions from the shared ring, without a system call
+    aio_fsync,              // AIO's own fsync and fdatasync; else a helper thread
+    direct_align,           // statx(2) says how direct I/O must be aligned, and it is checked
+    quirks,                 // the table of known kernel defects
+};
+
+struct FeatureName {
+    Feature feature;
+    const char* name;
+};
+constexpr std::array<FeatureName, 10> kFeatureNames{{
+    {Feature::uring, "uring"},
+    {Feature::aio, "aio"},
+    {Feature::submit_all, "submit_all"},
+    {Feature::sized_cq, "sized_cq"},
+    {Feature::uring_fallocate, "uring_fallocate"},
+    {Feature::uring_sync_file_range, "uring_sync_file_range"},
+    {Feature::aio_ring_reap, "aio_ring_reap"},
+    {Feature::aio_fsync, "aio_fsync"},
+    {Feature::direct_align, "direct_align"},
+    {Feature::quirks, "quirks"},
+}};
+
+class FeatureSet {
+  public:
+    void add(Feature feature) noexcept { bits_ |= 1u << static_cast<unsigned>(feature); }
+    bool has(Feature feature) const noexcept {
+        return (bits_ & (1u << static_cast<unsigned>(feature))) != 0;
+    }
+    // Adds every name of a comma-separated list; logs names that nothing goes by.
+    void add_list(std::string_view list, Log& log) noexcept;
+
+  private:
+    std::uint32_t bits_ = 0;
+};
+
+}  // namespace v0
+}  // namespace ioengine

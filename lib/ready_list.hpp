@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//
+// ReadyList: requests that are finished, or to be run elsewhere, linked through themselves. Many
+// may push, one takes all.
+//
+// A stack that is taken whole has no ABA problem: nobody pops a single element. take_all() turns it
+// round, so that what one thread pushed comes out in its order.
+#pragma once
+
+#include <ioengine/request.hpp>
+
+#include <atomic>
+
+namespace ioengine {
+inline namespace v0 {
+
+class ReadyList {
+  public:
+    void push(Request& request) noexcept {
+        Request* head = head_.load(std::memory_order_relaxed);
+        do {
+            request.next = head;
+            // [model: nudge-1] release: pairs with take_all(); hands over the request's result.
+        } while (!head_.compare_exchange_weak(head, &request, std::memory_order_release,
+                                              std::memory_order_relaxed));
+    }
+
+    // acquire: pairs with push().
+    bool empty() const noexcept { return head_.load(std::memory_order_acquire) == nullptr; }
+
+    // The oldest first, linked by `next`; null if there is none.
+    Request* take_all() noexcept {
+        if (empty())
+            return nullptr;
+        Request* newest = head_.exchange(nullptr, std::memory_order_acquire);  // [model: nudge-8]
+        Request* oldest = nullptr;
+        while (newest != nullptr) {
+            Request* const below = newest->next;
+            newest->next = oldest;
+            oldest = newest;
+            newest = below;
+        }
+        return oldest;
+    }
+
+  private:
+    std::atomic<Request*> head_{nullptr};
+};
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+//
+// RequestQueue: one channel's waiting requests. Lock-free, bounded, any number of producers, one
+// consumer: whoever holds the submit role.
+//
+// The queue itself is moodycamel::ConcurrentQueue, which is unbounded; the bound is a counter. A
+// producer counts itself in first and backs out if that was one too many, so the counter is never
+// too low and reading it gives an exact number once nobody is inside submit().
+//
+// Memory: 8 bytes per waiting request in blocks of 32, which are kept and used again; a thread's
+// first request costs it a producer record of about 1 KiB.
+#pragma once
+
+#include "lib/counters.hpp"
+
+#include <ioengine/request.hpp>
+
+#include <concurrentqueue.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+namespace ioengine {
+inline namespace v0 {
+
+// Memory for queue blocks; tests make it fail. Changed only while no context exists.
+inline void* (*queue_block_source)(std::size_t size) = std::malloc;
+
+struct QueueTraits : moodycamel::ConcurrentQueueDefaultTraits {
+    static void* malloc(std::size_t size) { return queue_block_source(size); }
+    static void free(void* block) { std::free(block); }
+};
+
+class RequestQueue {
+  public:
+    enum class Pushed : std::uint8_t { yes, full, no_memory };
+
+    explicit RequestQueue(std::uint32_t limit)
+        : limit_(limit), requests_(limit < kPreallocated ? limit : kPreallocated),
+          consumer_(requests_) {}
+
+    // Any thread.
+    Pushed push(Request& request) noexcept {
+        // acq_rel: a leaving poller that sees the count sees it before the completion's.
+        const std::uint64_t before = counted_in_.fetch_add(1, std::memory_order_acq_rel);
+        if (before - counted_out_.get() >= limit_) {
+            counted_in_.fetch_sub(1, std::memory_order_acq_rel);
+            return Pushed::full;
+        }
+        // [model: park-7] counted first, enqueued second: the submitter must not trust the counter.
+        if (!requests_.enqueue(&request)) {
+            counted_in_.fetch_sub(1, std::memory_order_acq_rel);
+            return Pushed::no_memory;
+        }
+        return Pushed::yes;
+    }
+
+    // Submit role. Takes up to `max`, in the order each thread pushed them. May return 0 though
+    // waiting() is positive, while a producer stands between counting and enqueueing.
+    std::size_t pop(Request** out, std::size_t max) noexcept {
+        if (waiting() == 0)
+            return 0;
+        const std::size_t taken = requests_.try_dequeue_bulk(consumer_, out, max);
+        counted_out_.add(taken);
+        return taken;
+    }
+
+    // Any thread. Never negative: what is out is read first.
+    std::uint64_t waiting() const noexcept {
+        const std::uint64_t out = counted_out_.get();
+        std::atomic_thread_fence(std::memory_order_acquire);
+        return counted_in_.load(std::memory_order_acquire) - out;
+    }
+    std::uint64_t accepted() const noexcept { return counted_in_.load(std::memory_order_acquire); }
+
+  private:
+    static constexpr std::uint32_t kPreallocated = 1024;
+
+    const std::uint32_t limit_;
+    alignas(64) std::atomic<std::uint64_t> counted_in_{0};  // producers write
+    alignas(64) RoleCounter counted_out_;                   // submit role writes
+    moodycamel::ConcurrentQueue<Request*, QueueTraits> requests_;
+    moodycamel::ConsumerToken consumer_;  // submit role's own
+};
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//
+// Runner: threads for the two roles. The only virtual class; called when a context begins and ends
+// and when somebody looks in, never per request.
+#pragma once
+
+#include "lib/settings.hpp"
+#include "lib/shared_context.hpp"
+#include "lib/thread.hpp"
+
+#include <ioengine/error.hpp>
+#include <ioengine/probe.hpp>
+#include <ioengine/stats.hpp>
+
+#include <cstdint>
+#include <memory>
+
+namespace ioengine {
+inline namespace v0 {
+
+class Runner {
+  public:
+    virtual ~Runner() = default;
+    Runner() = default;
+    Runner(const Runner&) = delete;
+    Runner& operator=(const Runner&) = delete;
+
+    // Starts the threads. On failure none is left.
+    virtual bool start(Error& error) noexcept = 0;
+    // After both roles have left: joins the threads and destroys the kernel's context.
+    virtual void finish() noexcept = 0;
+
+    virtual std::uint32_t depth() const noexcept = 0;
+    virtual std::uint32_t slots_in_use() const noexcept = 0;
+    // Describes slot i; false if it holds nothing. Any thread.
+    virtual bool describe(std::uint32_t i, std::uint64_t now, InFlight& out) const noexcept = 0;
+};
+
+// What a backend needs to make a runner.
+struct RunnerSetup {
+    IoSharedContext* context = nullptr;
+    ThreadSetup threads;
+    BackendWish wish;
+    FeatureSet disabled;
+};
+
+// Probes the kernel and makes the runner that the options and the environment ask for, or fills the
+// error. Always fills the report. Throws std::bad_alloc only. Implemented by the backends' side,
+// drivers/choice.
+std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& report, Error& error);
+
+// Fills the report as make_runner() would, and with what a probe alone has time for.
+void probe_backends(const BackendWish& wish, const FeatureSet& disabled, ProbeReport& report);
+
+}  // namespace v0
+}  // namespace ioengine

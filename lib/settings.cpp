@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//
+// Checking options and reading the environment.
+#include "lib/settings.hpp"
+
+#include "lib/workers.hpp"
+
+#include <ioengine/probe.hpp>
+#include <ioengine/workers.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace ioengine {
+inline namespace v0 {
+
+namespace {
+
+struct Range {
+    const char* name;
+    std::uint32_t value;
+    std::uint32_t min;
+    std::uint32_t max;
+};
+
+bool in_range(const Range& range, Error& error) noexcept {
+    if (range.value >= range.min && range.value <= range.max)
+        return true;
+    fill_error(error, ErrorCode::invalid_argument, 0, "", "");
+    std::snprintf(error.message, sizeof error.message, "Options::%s is %u", range.name,
+                  range.value);
+    std::snprintf(error.hint, sizeof error.hint, "use %u to %u", range.min, range.max);
+    return false;
+}
+
+}  // namespace
+
+void fill_error(Error& error, ErrorCode code, int sys_errno, const char* message,
+                const char* hint) noexcept {
+    error.code = code;
+    error.sys_errno = sys_errno;
+    std::snprintf(error.message, sizeof error.message, "%s", message);
+    std::snprintf(error.hint, sizeof error.hint, "%s", hint);
+}
+
+Environment read_environment() noexcept {
+    Environment environment;
+    environment.backend = ::secure_getenv("IOENGINE_BACKEND");
+    environment.log = ::secure_getenv("IOENGINE_LOG");
+    environment.disable = ::secure_getenv("IOENGINE_DISABLE");
+    const char* stats = ::secure_getenv("IOENGINE_STATS");
+    environment.stats_at_exit = stats != nullptr && std::strcmp(stats, "exit") == 0;
+    return environment;
+}
+
+bool check_options(const Options& options, std::uint32_t header, Error& error) noexcept {
+    // Before 1.0 a minor version may change any layout.
+    if (header / 100 != IOENGINE_VERSION / 100 || options.struct_size != sizeof(Options)) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "this program was built with the headers of another version of ioengine",
+                   "rebuild it with the headers of the installed library");
+        return false;
+    }
+    const Range ranges[] = {
+        {"depth", options.depth, 1, 32768},
+        {"queue_limit", options.queue_limit, 1, 1u << 20},
+        {"event_pool", options.event_pool, 0, 1u << 22},
+        {"read_budget", options.read_budget, 1, 1u << 20},
+        {"write_budget", options.write_budget, 1, 1u << 20},
+    };
+    for (const Range& range : ranges)
+        if (!in_range(range, error))
+            return false;
+    if (options.backend > Backend::null || options.threading != Threading::split ||
+        options.lending != Lending::none || options.log_level > LogLevel::off) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::backend, threading, lending or log_level is no value of its enum",
+                   "use the enumerators of ioengine/options.hpp");
+        return false;
+    }
+    if (options.workers != nullptr && options.sink != nullptr) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::workers and Options::sink are both set",
+                   "callbacks can go to one of the two only");
+        return false;
+    }
+    if (options.workers != nullptr && options.workers->handle() == nullptr) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::workers is a pool that was moved from",
+                   "pass the pool that it was moved to");
+        return false;
+    }
+    if (options.thread_name != nullptr && std::strlen(options.thread_name) > 7) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::thread_name is longer than 7 characters", "use a shorter one");
+        return false;
+    }
+    return true;
+}
+
+LogLevel log_level_of(const Options& options, const Environment& environment) noexcept {
+    LogLevel level = options.log_level;
+    if (environment.log != nullptr)
+        parse_log_level(environment.log, level);
+    return level;
+}
+
+ContextConfig config_of(const Options& options) noexcept {
+    ContextConfig config;
+    config.depth = options.depth;
+    config.queue_limit = options.queue_limit;
+    config.read_budget = options.read_budget;
+    config.write_budget = options.write_budget;
+    config.priority_burst = options.priority_burst;
+    config.watchdog_ms = options.watchdog_ms;
+    config.histograms = options.histograms;
+    config.sink = options.sink;
+    config.sink_user = options.sink_user;
+    if (options.workers != nullptr) {
+        config.sink = abi::WorkerPool::take;
+        config.sink_user = options.workers->handle();
+    }
+    return config;
+}
+
+ThreadSetup thread_setup_of(const Options& options) noexcept {
+    ThreadSetup setup;
+    setup.on_start = options.on_thread_start;
+    setup.user = options.thread_user;
+    if (options.thread_name != nullptr)
+        std::snprintf(setup.prefix, sizeof setup.prefix, "%s", options.thread_name);
+    return setup;
+}
+
+BackendWish backend_wish(const Options& options, const Environment& environment,
+                         Log& log) noexcept {
+    BackendWish wish{options.backend, false};
+    if (options.backend != Backend::automatic || environment.backend == nullptr)
+        return wish;
+    for (const Backend backend :
+         {Backend::automatic, Backend::uring, Backend::aio, Backend::null}) {
+        if (std::strcmp(environment.backend, backend_name(backend)) == 0)
+            return {backend, backend != Backend::automatic};
+    }
+    log.write(LogLevel::warning, "IOENGINE_BACKEND=%s is ignored: use auto, uring, aio or null",
+              environment.backend);
+    return wish;
+}
+
+void FeatureSet::add_list(std::string_view list, Log& log) noexcept {
+    while (!list.empty()) {
+        const std::size_t comma = list.find(',');
+        const std::string_view name = list.substr(0, comma);
+        list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
+        if (name.empty())
+            continue;
+        bool known = false;
+        for (const FeatureName& entry : kFeatureNames) {
+            if (name == entry.name) {
+                add(entry.feature);
+                known = true;
+            }
+        }
+        if (!known)
+            log.write(LogLevel::warning, "there is no feature \"%.*s\" to disable",
+                      static_cast<int>(name.size()), name.data());
+    }
+}
+
+FeatureSet disabled_features(const Options& options, const Environment& environment,
+                             Log& log) noexcept {
+    FeatureSet disabled;
+    if (options.disable != nullptr)
+        disabled.add_list(options.disable, log);
+    if (environment.disable != nullptr)
+        disabled.add_list(environment.disable, log);
+    if (options.ignore_quirks)
+        disabled.add(Feature::quirks);
+    if (!options.aio_ring_reap)
+        disabled.add(Feature::aio_ring_reap);
+    return disabled;
+}
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// Settings: Options, checked, with what the environment adds.
+#pragma once
+
+#include "lib/features.hpp"
+#include "lib/log.hpp"
+#include "lib/shared_context.hpp"
+#include "lib/thread.hpp"
+
+#include <ioengine/error.hpp>
+#include <ioengine/options.hpp>
+
+namespace ioengine {
+inline namespace v0 {
+
+// The environment's part. Empty in setuid programs: secure_getenv(3).
+struct Environment {
+    const char* backend = nullptr;  // IOENGINE_BACKEND
+    const char* log = nullptr;      // IOENGINE_LOG
+    const char* disable = nullptr;  // IOENGINE_DISABLE
+    bool stats_at_exit = false;     // IOENGINE_STATS=exit
+};
+Environment read_environment() noexcept;
+
+// Fills `error` and returns false if an option is out of its range or contradicts another. `header`
+// is IOENGINE_VERSION of the caller's headers.
+bool check_options(const Options& options, std::uint32_t header, Error& error) noexcept;
+
+LogLevel log_level_of(const Options& options, const Environment& environment) noexcept;
+ContextConfig config_of(const Options& options) noexcept;
+ThreadSetup thread_setup_of(const Options& options) noexcept;
+
+// Which backend is asked for, and by whom. An unknown name in the environment is logged and
+// ignored.
+struct BackendWish {
+    Backend backend = Backend::automatic;
+    bool by_environment = false;
+};
+BackendWish backend_wish(const Options& options, const Environment& environment, Log& log) noexcept;
+FeatureSet disabled_features(const Options& options, const Environment& environment,
+                             Log& log) noexcept;
+
+// Copies into an error, cutting what is too long.
+void fill_error(Error& error, ErrorCode code, int sys_errno, const char* message,
+                const char* hint) noexcept;
+
+}  // namespace v0
+}  // namespace ioengine

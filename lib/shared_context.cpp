@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//
+// The user's side of the shared context: taking requests in, giving results out.
+#include "lib/shared_context.hpp"
+
+#include "lib/clock.hpp"
+#include "lib/piece.hpp"
+
+#include <ioengine/engine.hpp>
+
+#include <cerrno>
+
+namespace ioengine {
+inline namespace v0 {
+
+namespace {
+// Trivial, so that the library can be unloaded: no destructor is registered with any thread.
+thread_local IoSharedContext* t_running = nullptr;
+}  // namespace
+
+Acceptance IoSharedContext::push(Request& request, Channel channel) noexcept {
+    if (!gate.enter())
+        return {ErrorCode::shutting_down, "shutdown() has begun; the context takes no new work"};
+    if (channel == Channel::automatic)
+        channel = is_read(request.action) ? Channel::read : Channel::write;
+    request.queue = channel;
+    if (config.histograms)
+        request.submit_ns = clock_ns();
+    const RequestQueue::Pushed pushed = queue_of(channel).push(request);
+    if (pushed == RequestQueue::Pushed::yes)
+        wake_for_work();
+    gate.leave();  // the last touch: the context may be closed and gone from here on
+    switch (pushed) {
+    case RequestQueue::Pushed::yes:
+        return {};
+    case RequestQueue::Pushed::full:
+        return {ErrorCode::queue_full, "the channel's queue is at Options::queue_limit; try again "
+                                       "after a completion, or use submit_wait()"};
+    case RequestQueue::Pushed::no_memory:
+        break;
+    }
+    return {ErrorCode::no_memory, "no memory for a block of the queue; try again later"};
+}
+
+RequestQueue& IoSharedContext::queue_of(Channel channel) noexcept {
+    return channel == Channel::prio ? prio : channel == Channel::read ? read : write;
+}
+
+void IoSharedContext::run_completion(IoSharedContext& context, Request& request) noexcept {
+    IoSharedContext* const outer = t_running;
+    t_running = &context;
+    request.complete(&request);
+    t_running = outer;
+}
+
+void IoSharedContext::deliver(Request& request) noexcept {
+    if (request.result < 0) {
+        poll_counters.failed.add(1);
+        if (request.result == -ECANCELED)
+            poll_counters.cancelled.add(1);
+    } else if (is_read(request.action)) {
+        poll_counters.bytes_read.add(static_cast<std::uint64_t>(request.result));
+    } else if (is_write(request.action)) {
+        poll_counters.bytes_written.add(static_cast<std::uint64_t>(request.result));
+    }
+    if (config.histograms)
+        latency.record(clock_ns() - request.submit_ns);
+    // From here the user may submit it again, at once, from within the completion.
+    __atomic_store_n(&request.state, std::uint8_t{0}, __ATOMIC_RELAXED);
+    if (config.sink == nullptr) {
+        run_completion(*this, request);
+        return;
+    }
+    handed_out_.fetch_add(1, std::memory_order_relaxed);  // ordered by the sink's own hand-over
+    config.sink(config.sink_user, Delivery(&request, this));
+}
+
+void IoSharedContext::finish_handed_out(Request& request) noexcept {
+    run_completion(*this, request);
+    // seq_cst on both: the count comes before this look at `draining`, and the closer's store to
+    // `draining` comes before the poller's look at the count. One of the two sees the other, so the
+    // last completion of a closing context is either counted in time or announced.
+    completed_.fetch_add(1, std::memory_order_seq_cst);
+    if (closing.draining.load(std::memory_order_seq_cst))
+        request_nudge();                                  // [model: close-6]
+    handed_out_.fetch_sub(1, std::memory_order_release);  // the last touch of the context
+}
+
+bool IoSharedContext::in_callback() const noexcept {
+    return t_running == this;
+}
+
+IoSharedContext* IoSharedContext::of_running_callback() noexcept {
+    return t_running;
+}
+
+std::uint64_t IoSharedContext::clock_ns() const noexcept {
+    return config.clock_ns != nullptr ? config.clock_ns(config.clock_user) : now_ns();
+}
+
+std::uint64_t IoSharedContext::coarse_ns() const noexcept {
+    return config.clock_ns != nullptr ? config.clock_ns(config.clock_user) : coarse_now_ns();
+}
+
+void IoSharedContext::read_stats(Stats& stats) const noexcept {
+    // `completed` before `accepted`, so that the difference is never negative.
+    stats.completed = completed();
+    stats.queued_prio = prio.waiting();
+    stats.queued_read = read.waiting();
+    stats.queued_write = write.waiting();
+    stats.accepted = accepted();
+    stats.pending = stats.accepted - stats.completed;
+    stats.failed = poll_counters.failed.get();
+    stats.refused_full = shared_counters.refused_full.get();
+    stats.refused_other = shared_counters.refused_other.get();
+    stats.bytes_read = poll_counters.bytes_read.get();
+    stats.bytes_written = poll_counters.bytes_written.get();
+    stats.submit_calls = submit_counters.submit_calls.get();
+    stats.submit_retries = submit_counters.submit_retries.get();
+    stats.requests_refused_by_kernel = submit_counters.requests_refused_by_kernel.get();
+    stats.wait_calls = poll_counters.wait_calls.get();
+    stats.reaped = poll_counters.reaped.get();
+    stats.continuations = poll_counters.continuations.get();
+    stats.completion_retries = poll_counters.completion_retries.get();
+    stats.stale_completions = poll_counters.stale_completions.get();
+    stats.cq_overflows = poll_counters.cq_overflows.get();
+    stats.nudges = submit_counters.nudges.get();
+    stats.submitter_wakes = shared_counters.submitter_wakes.get();
+    stats.offloaded = submit_counters.offloaded.get();
+    stats.callbacks_threw = shared_counters.callbacks_threw.get();
+    stats.slow_deliveries = poll_counters.slow_deliveries.get();
+    stats.longest_delivery_ns = poll_counters.longest_delivery_ns.get();
+    stats.watchdog_reports = submit_counters.watchdog_reports.get();
+    if (config.histograms)
+        stats.latency = latency.summary();
+}
+
+void Delivery::run() noexcept {
+    static_cast<IoSharedContext*>(context_)->finish_handed_out(*request_);
+}
+
+namespace detail {
+
+void callback_threw(const char* what) noexcept {
+    IoSharedContext* const context = IoSharedContext::of_running_callback();
+    if (context == nullptr)
+        return;
+    context->shared_counters.callbacks_threw.add(1);
+    context->log.write(
+        LogLevel::error,
+        "a callback threw (%s); callbacks must be noexcept, the exception is dropped", what);
+}
+
+}  // namespace detail
+
+}  // namespace v0
+}  // namespace ioengine

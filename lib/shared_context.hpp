@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+//
+// IoSharedContext: where the user's side and the engine's side meet. It knows no backend, no thread
+// and no callback type: queues, counters, the ways to wake each other, and the delivery of results.
+//
+// Two numbers decide when everything is over: `accepted`, counted before a request is enqueued, and
+// `completed`, counted after its completion function has returned. They are equal exactly when
+// nothing of the user's is left in the engine.
+#pragma once
+
+#include "lib/closing.hpp"
+#include "lib/engine_stats.hpp"
+#include "lib/event_count.hpp"
+#include "lib/gate.hpp"
+#include "lib/log.hpp"
+#include "lib/nudge.hpp"
+#include "lib/ready_list.hpp"
+#include "lib/request_queue.hpp"
+
+#include <ioengine/error.hpp>
+#include <ioengine/options.hpp>
+#include <ioengine/request.hpp>
+#include <ioengine/stats.hpp>
+
+#include <atomic>
+#include <cstdint>
+
+namespace ioengine {
+inline namespace v0 {
+
+// What the hot path and the scheduler need of Options, checked and complete.
+struct ContextConfig {
+    std::uint32_t depth = 128;
+    std::uint32_t queue_limit = 4096;
+    std::uint32_t read_budget = 16;
+    std::uint32_t write_budget = 16;
+    std::uint32_t priority_burst = 0;
+    std::uint32_t watchdog_ms = 0;
+    bool histograms = false;
+    // Takes deliveries in place of the poller; null: the poller runs them.
+    void (*sink)(void* user, Delivery delivery) = nullptr;
+    void* sink_user = nullptr;
+    // The clock of the steps: the monotonic one, or a simulation's. Null: CLOCK_MONOTONIC.
+    std::uint64_t (*clock_ns)(void* user) = nullptr;
+    void* clock_user = nullptr;
+};
+
+// Whose turn it is; see lib/scheduler.hpp. The submit role's own.
+struct Turns {
+    bool reads = true;
+    std::uint32_t left = 0;          // of the budget of the turn
+    std::uint32_t priority_run = 0;  // priority requests in a row
+};
+
+class IoSharedContext {
+  public:
+    IoSharedContext(const ContextConfig& settings, Log& sink_of_messages)
+        : config(settings), log(sink_of_messages), prio(settings.queue_limit),
+          read(settings.queue_limit), write(settings.queue_limit) {
+        turns.left = settings.read_budget;
+    }
+
+    // -- any thread --------------------------------------------------------------------------
+
+    // Accepts a well-formed request, or says why not. Never waits.
+    Acceptance push(Request& request, Channel channel) noexcept;
+
+    std::uint64_t accepted() const noexcept {
+        return prio.accepted() + read.accepted() + write.accepted();
+    }
+    std::uint64_t completed() const noexcept { return completed_.load(std::memory_order_seq_cst); }
+
+    // Wakes the submitter for work of its own kind, slots, or anything.
+    void wake_for_work() noexcept { count_wake(submitter.notify_work()); }
+    void wake_for_slots() noexcept { count_wake(submitter.notify_slots()); }
+    void wake_urgently() noexcept { count_wake(submitter.notify_urgent()); }
+
+    // News for the poller from a thread without the submit role.
+    void request_nudge() noexcept {
+        nudge.request();
+        wake_urgently();
+    }
+
+    // The end of a delivery that a sink took, on whatever thread.
+    void finish_handed_out(Request& request) noexcept;
+    // Deliveries that a sink took and that are not over.
+    std::uint64_t handed_out() const noexcept {
+        return handed_out_.load(std::memory_order_acquire);
+    }
+
+    // True on a thread that is running a callback of this context.
+    bool in_callback() const noexcept;
+    // The context whose callback this thread is running, or null.
+    static IoSharedContext* of_running_callback() noexcept;
+
+    std::uint64_t clock_ns() const noexcept;
+    // Cheaper, some milliseconds old.
+    std::uint64_t coarse_ns() const noexcept;
+
+    void read_stats(Stats& stats) const noexcept;
+
+    // -- poll role ---------------------------------------------------------------------------
+
+    // Notes a request's final result and hands it to its completion function or to the sink.
+    // Touches the request no more after that.
+    void deliver(Request& request) noexcept;
+    // Counts `count` deliveries that ended on this thread.
+    void count_completed(std::uint64_t count) noexcept {
+        // seq_cst: see finish_handed_out().
+        completed_.fetch_add(count, std::memory_order_seq_cst);
+    }
+
+    // constant after construction
+    const ContextConfig config;
+    Log& log;
+
+    // any thread
+    Gate gate;
+    RequestQueue prio;
+    RequestQueue read;
+    RequestQueue write;
+    alignas(64) EventCount submitter;  // the submitter parks here
+    EventCount space;                  // submit_wait() parks here
+    alignas(64) ReadyList ready;       // finished without the kernel; any thread to poll role
+    Nudge nudge;
+    Closing closing;
+    SharedCounters shared_counters;
+
+    // submit role
+    alignas(64) Turns turns;
+    SubmitCounters submit_counters;
+
+    // poll role
+    PollCounters poll_counters;
+    LatencyHistogram latency;
+
+  private:
+    RequestQueue& queue_of(Channel channel) noexcept;
+    void count_wake(bool made_a_call) noexcept {
+        if (made_a_call)
+            shared_counters.submitter_wakes.add(1);
+    }
+    static void run_completion(IoSharedContext& context, Request& request) noexcept;
+
+    alignas(64) std::atomic<std::uint64_t> completed_{0};
+    // Sinks' deliveries: counted by the poll role, counted off as the last touch of the context by
+    // whoever ran it (release); the closer waits for 0 (acquire) before it frees anything.
+    std::atomic<std::uint64_t> handed_out_{0};
+};
+
+}  // namespace v0
+}  // namespace ioengine

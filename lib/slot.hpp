@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+//
+// Slot and SlotPool: the places for requests that are with the kernel, and who may touch them when.
+//
+//                  push                submit               reap
+//        free ------------> filled -------------> in_kernel -------> completed
+//         ^ ^                  |                     |  ^             |   |
+//         | +--- stash <-------+---- refused --------+  |             |   |
+//         |                                             +- continuing <---+   (short, or to retry)
+//         +------------------------- free list <----------------------+
+//
+//   state       who may touch the slot   next
+//   free        submit role takes it     filled
+//   filled      submit role              in_kernel, free
+//   in_kernel   the kernel               completed; free if the submit call refused it
+//   completed   poll role                free, continuing
+//   continuing  submit role, once popped in_kernel, before any new work
+//
+// `state` is also what orders the two roles for C++: the way through the kernel is no
+// synchronisation the language knows. The submit role stores in_kernel (release) before the system
+// call, because the completion may be reaped before that call returns; the poll role loads it
+// (acquire) after reaping. Through that edge the poll role sees the slot and the request.
+//
+// The free list has one producer, the poll role. What the submit call refuses goes back through a
+// stash that only the submit role sees. The model is tests/models/slots.pml.
+#pragma once
+
+#include "lib/check.hpp"
+#include "lib/counters.hpp"
+#include "lib/piece.hpp"
+#include "lib/spsc_ring.hpp"
+
+#include <ioengine/request.hpp>
+#include <ioengine/stats.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+namespace ioengine {
+inline namespace v0 {
+
+enum class SlotState : std::uint32_t { free, filled, in_kernel, completed, continuing };
+const char* slot_state_name(SlotState state) noexcept;
+
+// What travels through the kernel as user data: a slot and its generation.
+struct Token {
+    std::uint64_t value = 0;
+
+    static constexpr Token of(std::uint32_t slot, std::uint32_t generation) noexcept {
+        return {(std::uint64_t{generation} << 32) | slot};
+    }
+    constexpr std::uint32_t slot() const noexcept { return static_cast<std::uint32_t>(value); }
+    constexpr std::uint32_t generation() const noexcept {
+        return static_cast<std::uint32_t>(value >> 32);
+    }
+};
+
+// What a slot says of its request to those who may not touch the request. Relaxed atomics, made
+// consistent by the generation as in a sequence lock: see SlotPool::describe().
+struct SlotLabel {
+    std::atomic<std::uint64_t> offset{0};
+    std::atomic<std::uint64_t> length{0};
+    std::atomic<std::uint64_t> since_ns{0};
+    std::atomic<std::int32_t> fd{-1};
+    std::atomic<IOAction> action{IOAction::none};
+    std::atomic<Channel> channel{Channel::automatic};
+};
+
+// The part of a slot that no kernel interface cares about. Drivers derive theirs from it.
+struct Slot {
+    std::atomic<SlotState> state{SlotState::free};  // orders the roles, see above
+    std::atomic<std::uint32_t> generation{0};  // submit role writes; describe() reads: seq lock
+    std::uint32_t index = 0;                   // constant
+    std::uint16_t retries = 0;                 // of the piece in flight; whoever holds the slot
+    Request* request = nullptr;                // whoever holds the slot
+    Transfer transfer;                         // progress of the request; whoever holds the slot
+    SlotLabel label;
+
+    Token token() const noexcept {
+        return Token::of(index, generation.load(std::memory_order_relaxed));
+    }
+};
+
+template <class S>
+concept SlotType = std::is_base_of_v<Slot, S> && std::is_default_constructible_v<S>;
+
+template <SlotType S>
+class SlotPool {
+  public:
+    explicit SlotPool(std::uint32_t depth)
+        : depth_(depth), slots_(new S[depth]),
+          windows_(new iovec[std::size_t{depth} * Transfer::kWindow]), free_(depth),
+          continuations_(depth) {
+        stash_.reserve(depth);
+        for (std::uint32_t i = 0; i < depth; ++i) {
+            slots_[i].index = i;
+            slots_[i].transfer.window = &windows_[std::size_t{i} * Transfer::kWindow];
+            free_.push(i);
+        }
+    }
+
+    // -- submit role -------------------------------------------------------------------------
+
+    // Slots that take() will find.
+    std::size_t available() const noexcept { return stash_.size() + free_.size(); }
+
+    // free -> filled. There must be an available slot.
+    S& take(Request& request, std::uint64_t now) noexcept {
+        std::uint32_t index = 0;
+        if (!stash_.empty()) {
+            index = stash_.back();
+            stash_.pop_back();
+        } else {
+            check(free_.pop(index), "a slot is free when one is taken");
+        }
+        S& slot = slots_[index];
+        debug_check(slot.state.load(std::memory_order_relaxed) == SlotState::free,
+                    "a taken slot was free");
+        taken_.add(1);
+        describe_as(slot, request, now);
+        slot.request = &request;
+        slot.retries = 0;
+        slot.transfer.begin(request);
+        slot.state.store(SlotState::filled, std::memory_order_release);  // pairs with describe()
+        return slot;
+    }
+    // filled -> in_kernel, before the system call.
+    void hand_over(S& slot) noexcept {
+        // [model: slot-1] release: pairs with reclaim().
+        slot.state.store(SlotState::in_kernel, std::memory_order_release);
+    }
+    // filled or in_kernel, and the kernel never had it -> free.
+    void give_back(S& slot) noexcept {
+        slot.request = nullptr;
+        slot.state.store(SlotState::free, std::memory_order_relaxed);  // stays with this role
+        returned_.add(1);
+        stash_.push_back(slot.index);  // [model: slot-6]
+    }
+    // A slot to be submitted again; null if there is none. continuing -> filled.
+    S* next_continuation() noexcept {
+        std::uint32_t index = 0;
+        if (!continuations_.pop(index))  // [model: slot-5]
+            return nullptr;
+        slots_[index].state.store(SlotState::filled, std::memory_order_relaxed);
+        return &slots_[index];
+    }
+    bool has_continuation() const noexcept { return continuations_.size() != 0; }
+
+    // -- poll role ---------------------------------------------------------------------------
+
+    // in_kernel -> completed. Null for a completion of no living request.
+    S* reclaim(Token token) noexcept {
+        if (token.slot() >= depth_)
+            return nullptr;
+        S& slot = slots_[token.slot()];
+        // [model: slot-2] acquire: pairs with hand_over().
+        if (slot.state.load(std::memory_order_acquire) != SlotState::in_kernel ||
+            slot.generation.load(std::memory_order_relaxed) != token.generation())
+            return nullptr;  // [model: slot-7]
+        slot.state.store(SlotState::completed, std::memory_order_relaxed);
+        return &slot;
+    }
+    // completed -> free.
+    void release(S& slot) noexcept {
+        debug_check(slot.state.load(std::memory_order_relaxed) == SlotState::completed,
+                    "a released slot was completed");
+        slot.request = nullptr;
+        slot.state.store(SlotState::free, std::memory_order_relaxed);
+        free_.push(slot.index);  // [model: slot-3] its release hands the slot over
+        released_.add(1);
+    }
+    // completed -> continuing.
+    void carry_on(S& slot) noexcept {
+        debug_check(slot.state.load(std::memory_order_relaxed) == SlotState::completed,
+                    "a continued slot was completed");
+        slot.state.store(SlotState::continuing, std::memory_order_relaxed);
+        continuations_.push(slot.index);  // [model: slot-4] its release hands the slot over
+    }
+
+    // -- any thread --------------------------------------------------------------------------
+
+    std::uint32_t depth() const noexcept { return depth_; }
+
+    // Exact when quiet. What was given back is read first, so that the difference is never below 0.
+    std::uint32_t in_use() const noexcept {
+        const std::uint64_t back = released_.get() + returned_.get();
+        std::atomic_thread_fence(std::memory_order_acquire);
+        const std::uint64_t taken = taken_.get();
+        return taken < back ? 0 : static_cast<std::uint32_t>(taken - back);
+    }
+    // For the leaving rule, on the poll role: all that it reclaimed it has released, so what is out
+    // is with the submit role or the kernel, and shows as not free.
+    bool all_free() const noexcept {
+        for (std::uint32_t i = 0; i < depth_; ++i)
+            // acquire: pairs with the stores above; a free slot is seen with what freed it.
+            if (slots_[i].state.load(std::memory_order_acquire) != SlotState::free)
+                return false;
+        return true;
+    }
+
+    // Describes slot i if it holds a request and does not change under the reader's eyes.
+    bool describe(std::uint32_t i, std::uint64_t now, InFlight& out,
+                  std::uint32_t* generation = nullptr) const noexcept {
+        const S& slot = slots_[i];
+        const std::uint32_t before = slot.generation.load(std::memory_order_acquire);
+        const SlotState state = slot.state.load(std::memory_order_acquire);
+        if (state == SlotState::free)
+            return false;
+        const std::uint64_t since = slot.label.since_ns.load(std::memory_order_relaxed);
+        out.action = slot.label.action.load(std::memory_order_relaxed);
+        out.channel = slot.label.channel.load(std::memory_order_relaxed);
+        out.fd = slot.label.fd.load(std::memory_order_relaxed);
+        out.offset = slot.label.offset.load(std::memory_order_relaxed);
+        out.length = slot.label.length.load(std::memory_order_relaxed);
+        out.age_ns = now > since ? now - since : 0;
+        copy_stage(out, slot_state_name(state));
+        std::atomic_thread_fence(std::memory_order_acquire);  // pairs with describe_as()'s fence
+        if (generation != nullptr)
+            *generation = before;
+        return slot.generation.load(std::memory_order_relaxed) == before;
+    }
+
+    // The slots themselves, for the role that holds them and for drivers that cancel.
+    S& at(std::uint32_t i) noexcept { return slots_[i]; }
+
+  private:
+    static void copy_stage(InFlight& out, const char* name) noexcept {
+        std::size_t i = 0;
+        for (; name[i] != '\0' && i + 1 < sizeof(out.stage); ++i)
+            out.stage[i] = name[i];
+        out.stage[i] = '\0';
+    }
+    static void describe_as(S& slot, const Request& request, std::uint64_t now) noexcept {
+        slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1,
+                              std::memory_order_relaxed);
+        // A reader that sees any label below sees the new generation too.
+        std::atomic_thread_fence(std::memory_order_release);
+        slot.label.offset.store(request.offset, std::memory_order_relaxed);
+        slot.label.length.store(request.length, std::memory_order_relaxed);
+        slot.label.since_ns.store(now, std::memory_order_relaxed);
+        slot.label.fd.store(request.fd, std::memory_order_relaxed);
+        slot.label.action.store(request.action, std::memory_order_relaxed);
+        slot.label.channel.store(request.queue, std::memory_order_relaxed);
+    }
+
+    // constant after construction
+    const std::uint32_t depth_;
+    const std::unique_ptr<S[]> slots_;
+    const std::unique_ptr<iovec[]> windows_;
+
+    // poll role -> submit role
+    SpscRing free_;
+    SpscRing continuations_;
+
+    // submit role
+    alignas(64) std::vector<std::uint32_t> stash_;
+    RoleCounter taken_;
+    RoleCounter returned_;
+
+    // poll role
+    alignas(64) RoleCounter released_;
+};
+
+}  // namespace v0
+}  // namespace ioengine

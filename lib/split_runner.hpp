@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+//
+// SplitRunner: the seed's model. A submitter thread holds the submit role, a poller thread holds
+// the poll role, both for as long as the context lives.
+//
+//   submitter                                  poller
+//     epoch = prepare()                          poll_step(): reap, release, deliver
+//     submit_step(): queues -> slots -> kernel   nothing there? may_leave() -> leave
+//     moved something? again                     may_sleep()? -> wait in the kernel
+//     poller left? leave                         awake, again
+//     park until the epoch moves
+//
+// Who wakes whom: a submission, a freed slot, a continuation, a note for a nudge or the closer
+// wakes the submitter, through its event count. Completions wake the poller, through the kernel;
+// whatever else it must see comes with a nudge. Neither has any other reason to wake: an idle
+// context costs nothing.
+#pragma once
+
+#include "lib/clock.hpp"
+#include "lib/names.hpp"
+#include "lib/offload.hpp"
+#include "lib/runner.hpp"
+#include "lib/steps.hpp"
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <vector>
+
+namespace ioengine {
+inline namespace v0 {
+
+template <Driver D>
+class SplitRunner final : public Runner {
+  public:
+    SplitRunner(const RunnerSetup& setup, std::unique_ptr<D> driver)
+        : context_(*setup.context), threads_(setup.threads), driver_(std::move(driver)),
+          offload_(context_, threads_) {
+        if (context_.config.watchdog_ms != 0)
+            reported_.resize(driver_->slots().depth());
+    }
+
+    bool start(Error& error) noexcept override {
+        if (poller_.start([this] { poll_loop(); }, threads_, ThreadRole::poller)) {
+            if (submitter_.start([this] { submit_loop(); }, threads_, ThreadRole::submitter))
+                return true;
+            // The poller sleeps in the kernel: with no submitter, this thread holds that role and
+            // sends it home.
+            context_.gate.close();
+            context_.closing.draining.store(true, std::memory_order_seq_cst);
+            submit_loop();
+            poller_.join();
+        }
+        driver_->close();
+        error.code = ErrorCode::system;
+        error.sys_errno = EAGAIN;
+        std::strcpy(error.message, "cannot start an engine thread");
+        std::strcpy(error.hint, "raise the limit on threads (ulimit -u, the container's pids.max) "
+                                "or free memory");
+        return false;
+    }
+
+    void finish() noexcept override {
+        submitter_.join();
+        poller_.join();
+        offload_.stop();
+        driver_->close();
+    }
+
+    std::uint32_t depth() const noexcept override { return driver_->slots().depth(); }
+    std::uint32_t slots_in_use() const noexcept override { return driver_->slots().in_use(); }
+    bool describe(std::uint32_t i, std::uint64_t now, InFlight& out) const noexcept override {
+        return driver_->slots().describe(i, now, out);
+    }
+
+  private:
+    // -- submitter thread ----------------------------------------------------------------------
+
+    void submit_loop() noexcept {
+        SubmitRole role;
+        for (;;) {
+            const std::uint32_t seen = context_.submitter.prepare();
+            const SubmitOutcome outcome = submit_step(context_, role, *driver_, &offload_);
+            // acquire: pairs with the poller's last store.
+            if (context_.closing.poller_left.load(std::memory_order_acquire))
+                break;
+            if (outcome.moved)
+                continue;
+            context_.submitter.park(seen, outcome.wants, watch(outcome.limit_ns));
+        }
+        context_.closing.submitter_left.store(true, std::memory_order_release);
+        context_.closing.left.notify_urgent();
+    }
+
+    // With a watchdog: reports what is overdue, and cuts a sleep short while anything is in flight.
+    std::int64_t watch(std::int64_t limit_ns) noexcept {
+        const std::int64_t watchdog_ns = std::int64_t{context_.config.watchdog_ms} * 1'000'000;
+        if (watchdog_ns == 0 || driver_->slots().in_use() == 0)
+            return limit_ns;
+        report_overdue(static_cast<std::uint64_t>(watchdog_ns));
+        const std::int64_t nap = watchdog_ns / 2 + 1'000'000;
+        return limit_ns == EventCount::kNoLimit || limit_ns > nap ? nap : limit_ns;
+    }
+
+    void report_overdue(std::uint64_t limit_ns) noexcept {
+        const std::uint64_t now = coarse_now_ns();
+        for (std::uint32_t i = 0; i < depth(); ++i) {
+            InFlight entry;
+            std::uint32_t generation = 0;
+            if (!driver_->slots().describe(i, now, entry, &generation) || entry.age_ns < limit_ns ||
+                reported_[i] == generation)
+                continue;
+            reported_[i] = generation;
+            context_.submit_counters.watchdog_reports.add(1);
+            context_.log.write(
+                LogLevel::warning, "overdue: %s on fd %d, offset %llu, length %llu, %s for %llu ms",
+                action_name(entry.action), entry.fd, static_cast<unsigned long long>(entry.offset),
+                static_cast<unsigned long long>(entry.length), entry.stage,
+                static_cast<unsigned long long>(entry.age_ns / 1'000'000));
+        }
+    }
+
+    // -- poller thread -------------------------------------------------------------------------
+
+    void poll_loop() noexcept {
+        const auto role = std::make_unique<PollRole>();
+        std::uint32_t failures = 0;
+        for (;;) {
+            if (poll_step(context_, *role, *driver_))
+                continue;
+            if (may_leave(context_, *role, *driver_))
+                break;
+            int rc = 0;
+            if (may_sleep(context_, *role, *driver_)) {
+                context_.poll_counters.wait_calls.add(1);
+                rc = driver_->wait();
+            }
+            context_.nudge.awake();
+            failures = after_wait(rc, failures);
+        }
+        // [model: close-7] release: the submitter sees everything that this thread did.
+        context_.closing.poller_left.store(true, std::memory_order_release);
+        context_.wake_urgently();
+    }
+
+    // One line per answer of the waiting system call. Returns the failures in a row.
+    std::uint32_t after_wait(int rc, std::uint32_t failures) noexcept {
+        switch (-rc) {
+        case 0:
+        case EINTR:  // look again
+            return 0;
+        case EAGAIN:
+        case EBUSY:
+        case ENOMEM:  // the kernel is short of something: it passes
+            break;
+        default:
+            if (failures == 0)
+                context_.log.write(LogLevel::error, "waiting for completions failed: %s",
+                                   std::strerror(-rc));
+            break;
+        }
+        const std::int64_t delay = backoff_ns(failures);
+        const timespec nap{static_cast<time_t>(delay / 1'000'000'000),
+                           static_cast<long>(delay % 1'000'000'000)};
+        ::nanosleep(&nap, nullptr);
+        return failures + 1;
+    }
+
+    IoSharedContext& context_;
+    const ThreadSetup threads_;
+    const std::unique_ptr<D> driver_;
+    Offload offload_;
+    std::vector<std::uint32_t> reported_;  // submitter's: generation of the last report, per slot
+    Thread submitter_;
+    Thread poller_;
+};
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//
+// SpscRing: slot numbers from one role to the other. Never full: it is as large as there are slots,
+// and a slot is on at most one list.
+#pragma once
+
+#include "lib/check.hpp"
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace ioengine {
+inline namespace v0 {
+
+class SpscRing {
+  public:
+    explicit SpscRing(std::size_t capacity)
+        : mask_(std::bit_ceil(capacity) - 1), items_(new std::uint32_t[mask_ + 1]) {}
+
+    // Producer.
+    void push(std::uint32_t item) noexcept {
+        const std::size_t tail = tail_.load(std::memory_order_relaxed);
+        debug_check(tail - head_.load(std::memory_order_relaxed) <= mask_, "ring has room");
+        items_[tail & mask_] = item;
+        tail_.store(tail + 1, std::memory_order_release);  // pairs with pop() and size()
+    }
+
+    // Consumer. False if empty.
+    bool pop(std::uint32_t& item) noexcept {
+        const std::size_t head = head_.load(std::memory_order_relaxed);
+        if (head == tail_.load(std::memory_order_acquire))  // pairs with push()
+            return false;
+        item = items_[head & mask_];
+        head_.store(head + 1, std::memory_order_release);  // lets push() overwrite the place
+        return true;
+    }
+
+    // Consumer: how many pops will succeed at least.
+    std::size_t size() const noexcept {
+        return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_relaxed);
+    }
+
+  private:
+    const std::size_t mask_;
+    const std::unique_ptr<std::uint32_t[]> items_;
+    alignas(64) std::atomic<std::size_t> head_{0};  // consumer writes
+    alignas(64) std::atomic<std::size_t> tail_{0};  // producer writes
+};
+
+}  // namespace v0
+}  // namespace ioengine

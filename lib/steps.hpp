@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MIT
+//
+// The two steps that move requests: submit_step() from the queues into the kernel, poll_step() from
+// the kernel to the callbacks. They never wait. Whoever runs them decides when to sleep, by what
+// the steps and may_sleep() say; that is a thread of lib/split_runner.hpp, or a simulation.
+#pragma once
+
+#include "lib/driver.hpp"
+#include "lib/offload.hpp"
+#include "lib/scheduler.hpp"
+#include "lib/shared_context.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+
+namespace ioengine {
+inline namespace v0 {
+
+// -- submit ----------------------------------------------------------------------------------
+
+// Between steps, private to the submit role.
+struct SubmitRole {
+    std::uint32_t attempts = 0;       // submit calls in vain, in a row
+    std::uint64_t reaped_before = 0;  // poll counter at the last attempt: any progress since?
+    std::uint64_t hold_until_ns = 0;  // nothing is submitted before; 0: no hold
+    bool leave_sent = false;
+    bool cancel_sent = false;
+};
+
+struct SubmitOutcome {
+    bool moved = false;  // something was done: step again before sleeping
+    EventCount::Wants wants = EventCount::Wants::anything;
+    std::int64_t limit_ns = EventCount::kNoLimit;  // how long to sleep at most
+};
+
+// A submit call that answers EAGAIN is tried again after 100 us, doubling up to 50 ms; after this
+// many in a row without any completion in between, some ten seconds, the error is the user's.
+constexpr std::uint32_t kSubmitAttemptsMax = 200;
+
+constexpr std::int64_t backoff_ns(std::uint32_t attempt) noexcept {
+    const std::int64_t delay = std::int64_t{100'000} << std::min(attempt, 10u);
+    return std::min<std::int64_t>(delay, 50'000'000);
+}
+
+namespace steps {
+
+// Turns the scheduler's requests into slots, or finishes them where no kernel is needed.
+template <Driver D>
+class SlotFiller {
+  public:
+    SlotFiller(IoSharedContext& context, D& driver, Offload* offload, std::uint64_t now) noexcept
+        : context_(context), driver_(driver), offload_(offload), now_(now) {}
+
+    void push(Request& request) noexcept {
+        if (const int refusal = driver_.refusal(request)) {
+            finish(request, refusal);
+            return;
+        }
+        switch (driver_.route(request)) {
+        case Route::kernel:
+            driver_.push(request, now_);
+            return;
+        case Route::done:
+            finish(request, 0);
+            return;
+        case Route::offload:
+            context_.submit_counters.offloaded.add(1);
+            if (offload_ == nullptr || !offload_->post(request))
+                finish(request, driver_.run_here(request));
+            return;
+        }
+    }
+    bool published() const noexcept { return published_; }
+
+  private:
+    void finish(Request& request, std::int64_t result) noexcept {
+        request.result = result;
+        context_.ready.push(request);
+        published_ = true;
+    }
+    IoSharedContext& context_;
+    D& driver_;
+    Offload* const offload_;
+    const std::uint64_t now_;
+    bool published_ = false;
+};
+
+// Everything that is still with us answers ECANCELED; what the kernel holds is asked back once.
+template <Driver D, class Refuse>
+bool cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Refuse& refuse) {
+    struct Canceller {
+        void push(Request& request) noexcept {
+            request.result = -ECANCELED;
+            context.ready.push(request);
+        }
+        IoSharedContext& context;
+    } canceller{context};
+    bool published = poll_request_from_queues(context, std::size_t(-1) >> 1, canceller) != 0;
+    while (auto* slot = driver.slots().next_continuation()) {
+        refuse(*slot, -ECANCELED);
+        published = true;
+    }
+    driver.abandon(refuse, -ECANCELED);
+    if (!role.cancel_sent) {
+        role.cancel_sent = true;
+        for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
+            // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
+            if (driver.slots().at(i).state.load(std::memory_order_relaxed) == SlotState::in_kernel)
+                driver.cancel(driver.slots().at(i));
+    }
+    return published;
+}
+
+// Slots that a short transfer or a passing error sends to the kernel again, before any new work.
+template <Driver D>
+bool push_continuations(IoSharedContext& context, SubmitRole& role, D& driver) {
+    bool moved = false;
+    while (driver.room() != 0) {
+        auto* slot = driver.slots().next_continuation();
+        if (slot == nullptr)
+            break;
+        // The first retries are immediate, the others wait: 100 us, doubling, at most 50 ms.
+        if (slot->retries > 3)
+            role.hold_until_ns = std::max(
+                role.hold_until_ns,
+                context.clock_ns() + static_cast<std::uint64_t>(backoff_ns(slot->retries - 4u)));
+        driver.push_again(*slot);
+        moved = true;
+    }
+    return moved;
+}
+
+// After a submit call in vain: how long to wait, or 0 if patience has ended.
+inline std::int64_t after_refused_call(IoSharedContext& context, SubmitRole& role) noexcept {
+    const std::uint64_t reaped = context.poll_counters.reaped.get();
+    if (reaped != role.reaped_before)
+        role.attempts = 0;
+    role.reaped_before = reaped;
+    return ++role.attempts > kSubmitAttemptsMax ? 0 : backoff_ns(role.attempts - 1);
+}
+
+}  // namespace steps
+
+// Moves what can be moved: continuations, then new work, then the engine's own signals.
+template <Driver D>
+SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
+                          Offload* offload = nullptr) {
+    auto& slots = driver.slots();
+    SubmitOutcome outcome;
+    bool published = false;
+    auto refuse = [&](typename D::Slot& slot, std::int64_t error) noexcept {
+        Request& request = *slot.request;
+        const Judgement verdict = short_io(request, slot.transfer, slot.retries = kPieceRetriesMax,
+                                           error, true, [](int) { return FileShape{}; });
+        request.result = verdict.result;
+        slots.give_back(slot);
+        context.ready.push(request);
+        published = true;
+    };
+
+    // acquire: pairs with the closer's release.
+    if (context.closing.cancelling.load(std::memory_order_acquire))
+        published |= steps::cancel_everything(context, role, driver, refuse);
+
+    outcome.moved = steps::push_continuations(context, role, driver);
+    steps::SlotFiller<D> filler(context, driver, offload, context.coarse_ns());
+    if (poll_request_from_queues(context, std::min(slots.available(), driver.room()), filler) !=
+        0) {
+        outcome.moved = true;
+        context.space.notify_urgent();
+    }
+    published |= filler.published();
+
+    if (role.hold_until_ns != 0) {
+        const std::uint64_t now = context.clock_ns();
+        if (now < role.hold_until_ns) {
+            outcome.moved = false;
+            outcome.wants = EventCount::Wants::urgent_only;
+            outcome.limit_ns = static_cast<std::int64_t>(role.hold_until_ns - now);
+            if (!published)
+                return outcome;
+        } else {
+            role.hold_until_ns = 0;
+        }
+    }
+
+    const auto hand_over = [&] {
+        const Handed handed = driver.submit(refuse);
+        if (handed.count != 0) {
+            role.attempts = 0;
+            outcome.moved = true;
+        }
+        if (handed.nudge_refused)
+            context.nudge.not_sent();
+        if (handed.leave_refused)
+            role.leave_sent = false;
+        if (handed.error == 0)
+            return;
+        outcome.moved = false;
+        outcome.wants = EventCount::Wants::urgent_only;
+        outcome.limit_ns = steps::after_refused_call(context, role);
+        if (outcome.limit_ns == 0) {
+            context.log.write(LogLevel::error,
+                              "the kernel refused to take requests %u times in a row (%s); they "
+                              "fail with that error",
+                              role.attempts, std::strerror(handed.error));
+            role.attempts = 0;
+            driver.abandon(refuse, -handed.error);
+            outcome.moved = true;
+        }
+    };
+    if (role.hold_until_ns == 0)
+        hand_over();
+
+    bool signalled = false;
+    // acquire comes with seq_cst: pairs with the closer's store.
+    if (!role.leave_sent && context.closing.draining.load(std::memory_order_seq_cst)) {
+        role.leave_sent = driver.push_signal(Signal::leave);  // [model: close-4]
+        signalled |= role.leave_sent;
+    }
+    if (context.nudge.due(published)) {
+        if (driver.push_signal(Signal::nudge)) {
+            context.submit_counters.nudges.add(1);
+            signalled = true;
+        } else {
+            context.nudge.not_sent();
+        }
+    }
+    if (signalled)
+        hand_over();
+    if (context.nudge.owed() ||
+        (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
+        outcome.limit_ns = backoff_ns(0);
+    if (slots.available() == 0)
+        outcome.wants = EventCount::Wants::urgent_only;
+    return outcome;
+}
+
+// -- poll ------------------------------------------------------------------------------------
+
+// Completions taken from the kernel before their callbacks run.
+constexpr std::uint32_t kReapChunk = 64;
+
+// Between steps, private to the poll role.
+struct PollRole {
+    bool leave_seen = false;  // sticky: the signal may overtake older requests
+    std::array<Completion, kReapChunk> reaped{};
+    std::array<Request*, kReapChunk> finished{};
+};
+
+// A batch of callbacks that takes longer holds up every completion behind it, and is counted.
+constexpr std::uint64_t kSlowDeliveryNs = 10'000'000;
+
+namespace steps {
+
+// One completion: the engine's own, or a slot's. Returns the request if it is finished.
+template <Driver D>
+Request* settle(IoSharedContext& context, PollRole& role, D& driver, const Completion& completion,
+                bool& continues) {
+    auto& counters = context.poll_counters;
+    switch (static_cast<Signal>(completion.token.slot())) {
+    case Signal::nudge:
+        context.nudge.reaped();
+        return nullptr;
+    case Signal::leave:
+        role.leave_seen = true;
+        return nullptr;
+    case Signal::cancel:
+        return nullptr;
+    }
+    auto* slot = driver.slots().reclaim(completion.token);
+    if (slot == nullptr) {
+        counters.stale_completions.add(1);
+        context.log.write(LogLevel::error, "a completion of no living request was ignored");
+        return nullptr;
+    }
+    Request& request = *slot->request;
+    const Judgement verdict = short_io(request, slot->transfer, slot->retries, completion.result,
+                                       context.closing.cancelling.load(std::memory_order_relaxed),
+                                       [&](int fd) { return driver.shape_of(fd); });
+    if (verdict.verdict != Verdict::done) {
+        (verdict.verdict == Verdict::retry ? counters.completion_retries : counters.continuations)
+            .add(1);
+        driver.slots().carry_on(*slot);
+        continues = true;
+        return nullptr;
+    }
+    request.result = verdict.result;
+    driver.slots().release(*slot);
+    return &request;
+}
+
+inline void note_delivery_time(IoSharedContext& context, std::uint64_t began_ns) noexcept {
+    const std::uint64_t took = context.clock_ns() - began_ns;
+    context.poll_counters.longest_delivery_ns.raise_to(took);
+    if (took > kSlowDeliveryNs)
+        context.poll_counters.slow_deliveries.add(1);
+}
+
+}  // namespace steps
+
+// Takes what the kernel has finished, frees its slots, and delivers it, together with what was
+// finished without the kernel. True if there was anything.
+template <Driver D>
+bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
+    const std::uint32_t reaped = driver.reap(role.reaped.data(), kReapChunk);
+    context.poll_counters.reaped.add(reaped);
+    std::uint32_t finished = 0;
+    bool continues = false;
+    for (std::uint32_t i = 0; i < reaped; ++i) {
+        Request* const request = steps::settle(context, role, driver, role.reaped[i], continues);
+        if (request != nullptr)
+            role.finished[finished++] = request;
+    }
+    // The submitter goes on while the callbacks run.
+    if (continues)
+        context.wake_urgently();
+    else if (finished != 0)
+        context.wake_for_slots();
+
+    Request* made = context.ready.take_all();
+    if (finished == 0 && made == nullptr)
+        return reaped != 0;
+    const std::uint64_t began = context.clock_ns();
+    std::uint64_t delivered = 0;
+    for (std::uint32_t i = 0; i < finished; ++i, ++delivered)
+        context.deliver(*role.finished[i]);
+    while (made != nullptr) {
+        Request* const request = made;
+        made = made->next;
+        context.deliver(*request);
+        ++delivered;
+    }
+    if (context.config.sink == nullptr)
+        context.count_completed(delivered);
+    steps::note_delivery_time(context, began);
+    return true;
+}
+
+// The leaving rule. Holds for good once it holds: the gate is closed and nobody is inside.
+template <Driver D>
+bool may_leave(const IoSharedContext& context, const PollRole& role, D& driver) noexcept {
+    return role.leave_seen && context.completed() == context.accepted() &&
+           driver.slots().all_free() && !context.nudge.pending();  // [model: close-5]
+}
+
+// Announces sleep and looks again: true if the poller may sleep in the kernel now. It calls
+// context.nudge.awake() when it is back, or at once if it must not sleep.
+template <Driver D>
+bool may_sleep(IoSharedContext& context, const PollRole& role, D& driver) noexcept {
+    context.nudge.fall_asleep();
+    return context.ready.empty() && !may_leave(context, role, driver);  // [model: nudge-6]
+}
+
+}  // namespace v0
+}  // namespace ioengine

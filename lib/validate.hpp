@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//
+// validate: is this request well formed? What can be said without a system call, and is the same on
+// every backend.
+#pragma once
+
+#include "lib/piece.hpp"
+
+#include <ioengine/error.hpp>
+#include <ioengine/request.hpp>
+
+#include <cstdint>
+
+namespace ioengine {
+inline namespace v0 {
+
+constexpr std::uint64_t kOffsetMax = INT64_MAX;  // loff_t
+constexpr std::uint64_t kVectorsMax = 1024;      // IOV_MAX, readv(2)
+constexpr std::uint16_t kFlagsKnown =
+    kFlagNowait | kFlagAppend | kFlagDsync | kFlagSync | kFlagAtomic;
+
+inline Acceptance validate_range(const Request& request, std::uint64_t bytes) noexcept {
+    if (request.offset > kOffsetMax || bytes > kOffsetMax || request.offset > kOffsetMax - bytes)
+        return {ErrorCode::invalid_argument, "offset + length is beyond 2^63 - 1"};
+    return {};
+}
+
+inline Acceptance validate_transfer(const Request& request) noexcept {
+    if (!is_vectored(request.action)) {
+        if (request.data == nullptr && request.length != 0)
+            return {ErrorCode::invalid_argument, "data is null but length is not 0"};
+        return validate_range(request, request.length);
+    }
+    if (request.length > kVectorsMax)
+        return {ErrorCode::invalid_argument, "more than 1024 iovecs; split the request"};
+    if (request.data == nullptr && request.length != 0)
+        return {ErrorCode::invalid_argument, "the iovec array is null but its length is not 0"};
+    const auto* vectors = static_cast<const iovec*>(request.data);
+    std::uint64_t bytes = 0;
+    for (std::uint64_t i = 0; i < request.length; ++i) {
+        if (vectors[i].iov_len > kOffsetMax - bytes)
+            return {ErrorCode::invalid_argument, "the iovecs add up to more than 2^63 - 1 bytes"};
+        bytes += vectors[i].iov_len;
+    }
+    return validate_range(request, bytes);
+}
+
+inline Acceptance validate(const Request& request) noexcept {
+    if (request.complete == nullptr)
+        return {ErrorCode::invalid_argument, "the request has no completion function; use IOEvent"};
+    if (__atomic_load_n(&request.state, __ATOMIC_RELAXED) != 0)
+        return {ErrorCode::invalid_argument, "the request is submitted already"};
+    if (request.action == IOAction::none || request.action > IOAction::nop)
+        return {ErrorCode::invalid_argument, "no action; call one of the prepare_ functions"};
+    if (request.channel > Channel::write)
+        return {ErrorCode::invalid_argument, "channel is no value of its enum"};
+    if (request.buffer_index != 0 || request.deadline_ns != 0)
+        return {ErrorCode::invalid_argument, "buffer_index and deadline_ns are reserved; leave 0"};
+    if (request.action == IOAction::nop)
+        return {};
+    if (request.fd < 0)
+        return {ErrorCode::invalid_argument, "fd is negative"};
+    if (moves_bytes(request.action)) {
+        if ((request.flags & ~kFlagsKnown) != 0)
+            return {ErrorCode::invalid_argument, "flags has unknown bits"};
+        if ((request.flags & kFlagAppend) != 0 && !is_write(request.action))
+            return {ErrorCode::invalid_argument, "kFlagAppend is for writes"};
+        return validate_transfer(request);
+    }
+    if (request.flags != 0)
+        return {ErrorCode::invalid_argument, "flags are for reads and writes"};
+    return is_flush(request.action) ? Acceptance() : validate_range(request, request.length);
+}
+
+}  // namespace v0
+}  // namespace ioengine

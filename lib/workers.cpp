@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+//
+// The worker threads' loop.
+#include "lib/workers.hpp"
+
+#include "lib/check.hpp"
+#include "lib/settings.hpp"
+
+#include <cerrno>
+#include <new>
+
+namespace ioengine {
+inline namespace v0 {
+namespace abi {
+
+namespace {
+// The pool whose callback this thread is running. Trivial, so that the library can be unloaded.
+thread_local const WorkerPool* t_working_for = nullptr;
+}  // namespace
+
+bool WorkerPool::start(std::uint32_t threads) noexcept {
+    threads_.reset(new (std::nothrow) Thread[threads]);
+    if (threads_ == nullptr)
+        return false;
+    for (; thread_count_ < threads; ++thread_count_)
+        if (!threads_[thread_count_].start([this] { run(); }, ThreadSetup(), ThreadRole::worker))
+            return false;
+    return true;
+}
+
+void WorkerPool::stop() noexcept {
+    stopping.store(true, std::memory_order_release);
+    news.notify_urgent();
+    for (std::uint32_t i = 0; i < thread_count_; ++i)
+        threads_[i].join();
+}
+
+void WorkerPool::take(void* user, Delivery delivery) noexcept {
+    WorkerPool& pool = *static_cast<WorkerPool*>(user);
+    for (;;) {
+        const std::uint32_t seen = pool.space.prepare();
+        if (pool.waiting.fetch_add(1, std::memory_order_acq_rel) < pool.backlog_max)
+            break;
+        pool.waiting.fetch_sub(1, std::memory_order_acq_rel);
+        pool.space.park(seen, EventCount::Wants::anything);
+    }
+    // Without memory for a block of the queue the poller does the work: late is better than never.
+    if (!pool.backlog.enqueue(delivery)) {
+        pool.waiting.fetch_sub(1, std::memory_order_acq_rel);
+        delivery.run();
+        return;
+    }
+    pool.news.notify_work();
+}
+
+void WorkerPool::run() noexcept {
+    t_working_for = this;
+    moodycamel::ConsumerToken consumer(backlog);
+    for (;;) {
+        const std::uint32_t seen = news.prepare();
+        Delivery delivery;
+        if (backlog.try_dequeue(consumer, delivery)) {
+            // A poller that found the backlog full counted itself in before it parks, so the
+            // decrement that makes room after that finds at least the limit and wakes it.
+            if (waiting.fetch_sub(1, std::memory_order_acq_rel) >= backlog_max)
+                space.notify_work();
+            delivery.run();
+            continue;
+        }
+        // acquire: pairs with stop(). Contexts hold shares, so nothing comes after the last one.
+        if (stopping.load(std::memory_order_acquire))
+            return;
+        news.park(seen, EventCount::Wants::anything);
+    }
+}
+
+bool WorkerPool::on_worker_thread() const noexcept {
+    return t_working_for == this;
+}
+
+void WorkerPool::release() noexcept {
+    if (shares.fetch_sub(1, std::memory_order_acq_rel) != 1)
+        return;
+    if (on_worker_thread())
+        misused("the last share of an IOWorkers pool was dropped inside one of its callbacks");
+    stop();
+    delete this;
+}
+
+WorkerPool* workers_create(std::uint32_t threads, std::uint32_t backlog_limit,
+                           Error* error) noexcept {
+    if (threads < 1 || threads > 256 || backlog_limit < 1 || backlog_limit > (1u << 20)) {
+        fill_error(*error, ErrorCode::invalid_argument, 0,
+                   "IOWorkers::create: threads or backlog_limit is out of range",
+                   "use 1 to 256 threads and a backlog of 1 to 1048576");
+        return nullptr;
+    }
+    WorkerPool* const pool = new (std::nothrow) WorkerPool(backlog_limit);
+    if (pool == nullptr) {
+        fill_error(*error, ErrorCode::no_memory, 0, "IOWorkers::create: out of memory", "");
+        return nullptr;
+    }
+    if (!pool->start(threads)) {
+        fill_error(*error, ErrorCode::system, EAGAIN, "cannot start a worker thread",
+                   "raise the limit on threads (ulimit -u, the container's pids.max) or ask for "
+                   "fewer");
+        pool->release();
+        return nullptr;
+    }
+    return pool;
+}
+
+void workers_release(WorkerPool* pool) noexcept {
+    pool->release();
+}
+
+}  // namespace abi
+}  // namespace v0
+}  // namespace ioengine

@@ -19,20 +19,21 @@ inline namespace v0 {
 
 namespace {
 
-// Made at the first message that goes to stderr; null if that failed for want of memory.
+// Made at the first message that goes to stderr; null if that failed for want of memory. Never
+// destroyed: a context in static storage may log after our statics are gone.
 spdlog::logger* stderr_logger() noexcept {
-    static const std::unique_ptr<spdlog::logger> logger = [] {
+    static spdlog::logger* const logger = []() -> spdlog::logger* {
         try {
             auto made = std::make_unique<spdlog::logger>(
                 "ioengine", std::make_shared<spdlog::sinks::stderr_sink_mt>());
             made->set_pattern("%n: %l: %v");
             made->set_level(spdlog::level::trace);
-            return made;
+            return made.release();
         } catch (...) {
-            return std::unique_ptr<spdlog::logger>();
+            return nullptr;
         }
     }();
-    return logger.get();
+    return logger;
 }
 
 }  // namespace

@@ -45,7 +45,9 @@ class RequestQueue {
     Pushed push(Request& request) noexcept {
         // acq_rel: a leaving poller that sees the count sees it before the completion's.
         const std::uint64_t before = counted_in_.fetch_add(1, std::memory_order_acq_rel);
-        if (before - counted_out_.get() >= limit_) {
+        // Signed: others may have pushed, and the consumer taken, past this one's place meanwhile.
+        if (static_cast<std::int64_t>(before - counted_out_.get()) >=
+            static_cast<std::int64_t>(limit_)) {
             counted_in_.fetch_sub(1, std::memory_order_acq_rel);
             return Pushed::full;
         }

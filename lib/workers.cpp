@@ -18,12 +18,12 @@ namespace {
 thread_local const WorkerPool* t_working_for = nullptr;
 }  // namespace
 
-bool WorkerPool::start(std::uint32_t threads) noexcept {
+bool WorkerPool::start(std::uint32_t threads, const ThreadSetup& setup) noexcept {
     threads_.reset(new (std::nothrow) Thread[threads]);
     if (threads_ == nullptr)
         return false;
     for (; thread_count_ < threads; ++thread_count_)
-        if (!threads_[thread_count_].start([this] { run(); }, ThreadSetup(), ThreadRole::worker))
+        if (!threads_[thread_count_].start([this] { run(); }, setup, ThreadRole::worker))
             return false;
     return true;
 }
@@ -88,6 +88,7 @@ void WorkerPool::release() noexcept {
 }
 
 WorkerPool* workers_create(std::uint32_t threads, std::uint32_t backlog_limit,
+                           void (*on_thread_start)(void* user, ThreadRole role), void* thread_user,
                            Error* error) noexcept {
     if (threads < 1 || threads > 256 || backlog_limit < 1 || backlog_limit > (1u << 20)) {
         fill_error(*error, ErrorCode::invalid_argument, 0,
@@ -100,7 +101,10 @@ WorkerPool* workers_create(std::uint32_t threads, std::uint32_t backlog_limit,
         fill_error(*error, ErrorCode::no_memory, 0, "IOWorkers::create: out of memory", "");
         return nullptr;
     }
-    if (!pool->start(threads)) {
+    ThreadSetup setup;
+    setup.on_start = on_thread_start;
+    setup.user = thread_user;
+    if (!pool->start(threads, setup)) {
         fill_error(*error, ErrorCode::system, EAGAIN, "cannot start a worker thread",
                    "raise the limit on threads (ulimit -u, the container's pids.max) or ask for "
                    "fewer");

@@ -28,7 +28,7 @@ struct WorkerPool {
     explicit WorkerPool(std::uint32_t backlog_limit)
         : backlog_max(backlog_limit), backlog(backlog_limit < 4096 ? backlog_limit : 4096) {}
 
-    bool start(std::uint32_t threads) noexcept;
+    bool start(std::uint32_t threads, const ThreadSetup& setup) noexcept;
     void stop() noexcept;
 
     // Options::sink of a context with this pool.

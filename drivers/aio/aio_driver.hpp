@@ -223,7 +223,7 @@ class AioDriver {
         control.u.c.buf = piece.data;
         control.u.c.nbytes = piece.size;
         control.u.c.offset = static_cast<long long>(piece.offset);
-        control.aio_rw_flags = rwf_of(request.flags);
+        control.aio_rw_flags = static_cast<unsigned>(rwf_of(request.flags));
         if (request.io_priority != 0) {
             control.u.c.flags |= 1u << 1;  // IOCB_FLAG_IOPRIO, linux/aio_abi.h
             control.aio_reqprio = static_cast<short>(request.io_priority);
@@ -248,7 +248,7 @@ class AioDriver {
 
     void fill_from(int count) noexcept {
         next_event_ = 0;
-        event_count_ = count > 0 ? count : 0;
+        event_count_ = count > 0 ? static_cast<std::uint32_t>(count) : 0;
     }
 
     Kernel kernel_;
@@ -263,8 +263,8 @@ class AioDriver {
 
     // poll role
     alignas(64) std::array<io_event, kEvents> events_{};
-    int next_event_ = 0;
-    int event_count_ = 0;
+    std::uint32_t next_event_ = 0;
+    std::uint32_t event_count_ = 0;
 };
 
 }  // namespace v0

@@ -7,6 +7,7 @@
 
 #include <ioengine/error.hpp>
 #include <ioengine/export.h>
+#include <ioengine/options.hpp>
 
 #include <cstdint>
 #include <utility>
@@ -17,7 +18,8 @@ inline namespace v0 {
 namespace abi {
 struct WorkerPool;
 IOENGINE_API WorkerPool* workers_create(std::uint32_t threads, std::uint32_t backlog_limit,
-                                        Error* error) noexcept;
+                                        void (*on_thread_start)(void* user, ThreadRole role),
+                                        void* thread_user, Error* error) noexcept;
 IOENGINE_API void workers_release(WorkerPool* pool) noexcept;
 }  // namespace abi
 
@@ -26,11 +28,15 @@ IOENGINE_API void workers_release(WorkerPool* pool) noexcept;
 class IOWorkers {
   public:
     // threads: 1 to 256. backlog_limit: completions that may wait for a thread before pollers wait
-    // in turn, 1 to 1048576; a callback that submits never waits for it.
-    static Expected<IOWorkers> create(std::uint32_t threads,
-                                      std::uint32_t backlog_limit = 65536) noexcept {
+    // in turn, 1 to 1048576; a callback that submits never waits for it. on_thread_start: called
+    // first on every thread, as Options::on_thread_start.
+    static Expected<IOWorkers> create(std::uint32_t threads, std::uint32_t backlog_limit = 65536,
+                                      void (*on_thread_start)(void* user,
+                                                              ThreadRole role) = nullptr,
+                                      void* thread_user = nullptr) noexcept {
         Error error;
-        abi::WorkerPool* pool = abi::workers_create(threads, backlog_limit, &error);
+        abi::WorkerPool* pool =
+            abi::workers_create(threads, backlog_limit, on_thread_start, thread_user, &error);
         if (pool == nullptr)
             return error;
         return IOWorkers(pool);

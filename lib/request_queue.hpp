@@ -82,7 +82,9 @@ class RequestQueue {
 
     const std::uint32_t limit_;
     alignas(64) std::atomic<std::uint64_t> counted_in_{0};  // producers write
-    alignas(64) RoleCounter counted_out_;                   // submit role writes
+    // Some earlier counted_out_, on the producers' own line. relaxed: too low is harmless.
+    std::atomic<std::uint64_t> known_out_{0};
+    alignas(64) RoleCounter counted_out_;  // submit role writes
     moodycamel::ConcurrentQueue<Request*, QueueTraits> requests_;
     moodycamel::ConsumerToken consumer_;  // submit role's own
 };

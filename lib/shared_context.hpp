@@ -70,6 +70,11 @@ class IoSharedContext {
     }
     std::uint64_t completed() const noexcept { return completed_.load(std::memory_order_seq_cst); }
 
+    // Requests waiting in all channels.
+    std::uint64_t backlog() const noexcept {
+        return prio.waiting() + read.waiting() + write.waiting();
+    }
+
     // Wakes the submitter for work of its own kind, slots, or anything.
     void wake_for_work() noexcept { count_wake(submitter.notify_work()); }
     void wake_for_slots() noexcept { count_wake(submitter.notify_slots()); }

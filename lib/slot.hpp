@@ -33,6 +33,7 @@
 #include <ioengine/request.hpp>
 #include <ioengine/stats.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -191,7 +192,10 @@ class SlotPool {
         const std::uint64_t back = released_.get() + returned_.get();
         std::atomic_thread_fence(std::memory_order_acquire);
         const std::uint64_t taken = taken_.get();
-        return taken < back ? 0 : static_cast<std::uint32_t>(taken - back);
+        // Slots that went round between the two looks count twice.
+        return taken < back
+                   ? 0
+                   : static_cast<std::uint32_t>(std::min<std::uint64_t>(taken - back, depth_));
     }
     // For the leaving rule, on the poll role: all that it reclaimed it has released, so what is out
     // is with the submit role or the kernel, and shows as not free.

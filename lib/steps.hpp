@@ -234,7 +234,10 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     if (context.nudge.owed() ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);
-    if (slots.available() == 0)
+    // With a backlog and no slot for it, more work is no news; a free slot is. Without a backlog it
+    // is the other way round: so a slot that comes free wakes nobody who has nothing to put into
+    // it.
+    if (slots.available() == 0 && context.backlog() != 0)
         outcome.wants = EventCount::Wants::urgent_only;
     return outcome;
 }
@@ -294,7 +297,7 @@ Request* settle(IoSharedContext& context, PollRole& role, D& driver, const Compl
 }
 
 inline void note_delivery_time(IoSharedContext& context, std::uint64_t began_ns) noexcept {
-    const std::uint64_t took = context.clock_ns() - began_ns;
+    const std::uint64_t took = context.coarse_ns() - began_ns;
     context.poll_counters.longest_delivery_ns.raise_to(took);
     if (took > kSlowDeliveryNs)
         context.poll_counters.slow_deliveries.add(1);
@@ -324,7 +327,7 @@ bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
     Request* made = context.ready.take_all();
     if (finished == 0 && made == nullptr)
         return reaped != 0;
-    const std::uint64_t began = context.clock_ns();
+    const std::uint64_t began = context.coarse_ns();
     std::uint64_t delivered = 0;
     for (std::uint32_t i = 0; i < finished; ++i, ++delivered)
         context.deliver(*role.finished[i]);

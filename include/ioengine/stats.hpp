@@ -59,8 +59,8 @@ struct Stats {
     std::uint64_t submitter_wakes = 0;     // futex calls that woke the submitter
     std::uint64_t offloaded = 0;           // operations the backend lacks, run on a helper thread
     std::uint64_t callbacks_threw = 0;
-    std::uint64_t slow_deliveries = 0;  // batches of callbacks that held the poller over 10 ms
-    std::uint64_t longest_delivery_ns = 0;
+    std::uint64_t slow_deliveries = 0;      // batches of callbacks that held the poller over 10 ms
+    std::uint64_t longest_delivery_ns = 0;  // to a few milliseconds: a coarse clock
     std::uint64_t watchdog_reports = 0;
 
     LatencySummary latency;  // submit to completion; only with Options::histograms

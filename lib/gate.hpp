@@ -17,6 +17,9 @@ class Gate {
   public:
     // True: the caller is inside until leave(). False: closed, the caller is not inside.
     bool enter() noexcept {
+        // Callers who hammer at a closed gate must not keep quiet() from holding.
+        if (closed())
+            return false;
         // [model: close-1] acquire pairs with close()'s release.
         if ((word_.fetch_add(kOne, std::memory_order_acquire) & kClosed) == 0)
             return true;

@@ -4,8 +4,9 @@
 // consumer: whoever holds the submit role.
 //
 // The queue itself is moodycamel::ConcurrentQueue, which is unbounded; the bound is a counter. A
-// producer counts itself in first and backs out if that was one too many, so the counter is never
-// too low and reading it gives an exact number once nobody is inside submit().
+// producer counts itself in only if there is room. (Counting first and backing out when that was
+// one too many would let others see a full queue that is not, and, if they wait, miss their
+// wake-up.)
 //
 // Memory: 8 bytes per waiting request in blocks of 32, which are kept and used again; a thread's
 // first request costs it a producer record of about 1 KiB.
@@ -43,14 +44,18 @@ class RequestQueue {
 
     // Any thread.
     Pushed push(Request& request) noexcept {
-        // acq_rel: a leaving poller that sees the count sees it before the completion's.
-        const std::uint64_t before = counted_in_.fetch_add(1, std::memory_order_acq_rel);
-        // Signed: others may have pushed, and the consumer taken, past this one's place meanwhile.
-        if (static_cast<std::int64_t>(before - counted_out_.get()) >=
-            static_cast<std::int64_t>(limit_)) {
-            counted_in_.fetch_sub(1, std::memory_order_acq_rel);
-            return Pushed::full;
-        }
+        std::uint64_t in = counted_in_.load(std::memory_order_relaxed);
+        do {
+            if (in - known_out_.load(std::memory_order_relaxed) >= limit_) {
+                // Only now the submit role's line is looked at, which it writes all the time.
+                const std::uint64_t out = counted_out_.get();
+                known_out_.store(out, std::memory_order_relaxed);
+                if (in - out >= limit_)
+                    return Pushed::full;
+            }
+            // acq_rel: a leaving poller that sees the count sees it before the completion's.
+        } while (!counted_in_.compare_exchange_weak(in, in + 1, std::memory_order_acq_rel,
+                                                    std::memory_order_relaxed));
         // [model: park-7] counted first, enqueued second: the submitter must not trust the counter.
         if (!requests_.enqueue(&request)) {
             counted_in_.fetch_sub(1, std::memory_order_acq_rel);

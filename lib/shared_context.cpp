@@ -29,7 +29,9 @@ Acceptance IoSharedContext::push(Request& request, Channel channel) noexcept {
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
     if (pushed == RequestQueue::Pushed::yes)
         wake_for_work();
-    gate.leave();  // the last touch: the context may be closed and gone from here on
+    else if (pushed == RequestQueue::Pushed::no_memory)
+        space.notify_urgent();  // the place that was counted is there again
+    gate.leave();               // the last touch: the context may be closed and gone from here on
     switch (pushed) {
     case RequestQueue::Pushed::yes:
         return {};

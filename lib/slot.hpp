@@ -147,8 +147,12 @@ class SlotPool {
         std::uint32_t index = 0;
         if (!continuations_.pop(index))  // [model: slot-5]
             return nullptr;
-        slots_[index].state.store(SlotState::filled, std::memory_order_relaxed);
-        return &slots_[index];
+        S& slot = slots_[index];
+        // A repeated completion of the piece before must not pass for one of the piece to come.
+        slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1,
+                              std::memory_order_relaxed);
+        slot.state.store(SlotState::filled, std::memory_order_relaxed);
+        return &slot;
     }
     bool has_continuation() const noexcept { return continuations_.size() != 0; }
 
@@ -159,7 +163,8 @@ class SlotPool {
         if (token.slot() >= depth_)
             return nullptr;
         S& slot = slots_[token.slot()];
-        // [model: slot-2] acquire: pairs with hand_over().
+        // [model: slot-2] acquire: pairs with hand_over(). The generation is looked at second: only
+        // while the state says in_kernel does it stand still.
         if (slot.state.load(std::memory_order_acquire) != SlotState::in_kernel ||
             slot.generation.load(std::memory_order_relaxed) != token.generation())
             return nullptr;  // [model: slot-7]

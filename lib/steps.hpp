@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
@@ -26,6 +27,7 @@ struct SubmitRole {
     std::uint32_t attempts = 0;       // submit calls in vain, in a row
     std::uint64_t reaped_before = 0;  // poll counter at the last attempt: any progress since?
     std::uint64_t hold_until_ns = 0;  // nothing is submitted before; 0: no hold
+    bool published = false;  // something lies on the ready list that the poller may sleep over
     bool leave_sent = false;
     bool cancel_sent = false;
 };
@@ -51,8 +53,9 @@ namespace steps {
 template <Driver D>
 class SlotFiller {
   public:
-    SlotFiller(IoSharedContext& context, D& driver, Offload* offload, std::uint64_t now) noexcept
-        : context_(context), driver_(driver), offload_(offload), now_(now) {}
+    SlotFiller(IoSharedContext& context, SubmitRole& role, D& driver, Offload* offload) noexcept
+        : context_(context), role_(role), driver_(driver), offload_(offload),
+          now_(context.coarse_ns()) {}
 
     void push(Request& request) noexcept {
         if (const int refusal = driver_.refusal(request)) {
@@ -73,24 +76,23 @@ class SlotFiller {
             return;
         }
     }
-    bool published() const noexcept { return published_; }
 
   private:
     void finish(Request& request, std::int64_t result) noexcept {
         request.result = result;
         context_.ready.push(request);
-        published_ = true;
+        role_.published = true;
     }
     IoSharedContext& context_;
+    SubmitRole& role_;
     D& driver_;
     Offload* const offload_;
     const std::uint64_t now_;
-    bool published_ = false;
 };
 
 // Everything that is still with us answers ECANCELED; what the kernel holds is asked back once.
 template <Driver D, class Refuse>
-bool cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Refuse& refuse) {
+void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Refuse& refuse) {
     struct Canceller {
         void push(Request& request) noexcept {
             request.result = -ECANCELED;
@@ -98,20 +100,19 @@ bool cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Re
         }
         IoSharedContext& context;
     } canceller{context};
-    bool published = poll_request_from_queues(context, std::size_t(-1) >> 1, canceller) != 0;
-    while (auto* slot = driver.slots().next_continuation()) {
+    if (poll_request_from_queues(context, SIZE_MAX, canceller) != 0)
+        role.published = true;
+    while (auto* slot = driver.slots().next_continuation())
         refuse(*slot, -ECANCELED);
-        published = true;
-    }
+    if (role.cancel_sent)
+        return;
+    role.cancel_sent = true;
+    role.hold_until_ns = 0;
     driver.abandon(refuse, -ECANCELED);
-    if (!role.cancel_sent) {
-        role.cancel_sent = true;
-        for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
-            // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
-            if (driver.slots().at(i).state.load(std::memory_order_relaxed) == SlotState::in_kernel)
-                driver.cancel(driver.slots().at(i));
-    }
-    return published;
+    for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
+        // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
+        if (driver.slots().at(i).state.load(std::memory_order_relaxed) == SlotState::in_kernel)
+            driver.cancel(driver.slots().at(i));
 }
 
 // Slots that a short transfer or a passing error sends to the kernel again, before any new work.
@@ -133,6 +134,41 @@ bool push_continuations(IoSharedContext& context, SubmitRole& role, D& driver) {
     return moved;
 }
 
+// While retries wait for their time nothing is submitted, so that nothing overtakes them.
+inline bool holds(IoSharedContext& context, SubmitRole& role, SubmitOutcome& outcome) noexcept {
+    if (role.hold_until_ns == 0)
+        return false;
+    const std::uint64_t now = context.clock_ns();
+    if (now >= role.hold_until_ns) {
+        role.hold_until_ns = 0;
+        return false;
+    }
+    outcome.moved = false;
+    outcome.wants = EventCount::Wants::urgent_only;
+    outcome.limit_ns = static_cast<std::int64_t>(role.hold_until_ns - now);
+    return true;
+}
+
+// The engine's own messages, where they are due. True if one waits to be handed over.
+template <Driver D>
+bool push_signals(IoSharedContext& context, SubmitRole& role, D& driver) {
+    bool pushed = false;
+    // acquire comes with seq_cst: pairs with the closer's store.
+    if (!role.leave_sent && context.closing.draining.load(std::memory_order_seq_cst)) {
+        role.leave_sent = driver.push_signal(Signal::leave);  // [model: close-4]
+        pushed |= role.leave_sent;
+    }
+    const bool published = std::exchange(role.published, false);
+    if (!context.nudge.due(published))
+        return pushed;
+    if (!driver.push_signal(Signal::nudge)) {
+        context.nudge.not_sent();
+        return pushed;
+    }
+    context.submit_counters.nudges.add(1);
+    return true;
+}
+
 // After a submit call in vain: how long to wait, or 0 if patience has ended.
 inline std::int64_t after_refused_call(IoSharedContext& context, SubmitRole& role) noexcept {
     const std::uint64_t reaped = context.poll_counters.reaped.get();
@@ -150,53 +186,43 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
                           Offload* offload = nullptr) {
     auto& slots = driver.slots();
     SubmitOutcome outcome;
-    bool published = false;
+    // The slot is free again and the request finished: news for this step as well as for the
+    // poller.
     auto refuse = [&](typename D::Slot& slot, std::int64_t error) noexcept {
         Request& request = *slot.request;
-        const Judgement verdict = short_io(request, slot.transfer, slot.retries = kPieceRetriesMax,
-                                           error, true, [](int) { return FileShape{}; });
-        request.result = verdict.result;
+        slot.retries = kPieceRetriesMax;
+        request.result = short_io(request, slot.transfer, slot.retries, error, true, [](int) {
+                             return FileShape{};
+                         }).result;
         slots.give_back(slot);
         context.ready.push(request);
-        published = true;
+        role.published = true;
+        outcome.moved = true;
     };
 
     // acquire: pairs with the closer's release.
     if (context.closing.cancelling.load(std::memory_order_acquire))
-        published |= steps::cancel_everything(context, role, driver, refuse);
+        steps::cancel_everything(context, role, driver, refuse);
 
-    outcome.moved = steps::push_continuations(context, role, driver);
-    steps::SlotFiller<D> filler(context, driver, offload, context.coarse_ns());
-    if (poll_request_from_queues(context, std::min(slots.available(), driver.room()), filler) !=
-        0) {
+    outcome.moved |= steps::push_continuations(context, role, driver);
+    steps::SlotFiller<D> filler(context, role, driver, offload);
+    // Looked at once, after prepare(): a slot that comes free later moves the epoch.
+    const std::size_t free_slots = slots.available();
+    if (poll_request_from_queues(context, std::min(free_slots, driver.room()), filler) != 0) {
         outcome.moved = true;
         context.space.notify_urgent();
-    }
-    published |= filler.published();
-
-    if (role.hold_until_ns != 0) {
-        const std::uint64_t now = context.clock_ns();
-        if (now < role.hold_until_ns) {
-            outcome.moved = false;
-            outcome.wants = EventCount::Wants::urgent_only;
-            outcome.limit_ns = static_cast<std::int64_t>(role.hold_until_ns - now);
-            if (!published)
-                return outcome;
-        } else {
-            role.hold_until_ns = 0;
-        }
     }
 
     const auto hand_over = [&] {
         const Handed handed = driver.submit(refuse);
-        if (handed.count != 0) {
-            role.attempts = 0;
-            outcome.moved = true;
-        }
         if (handed.nudge_refused)
             context.nudge.not_sent();
         if (handed.leave_refused)
             role.leave_sent = false;
+        if (handed.count != 0) {
+            role.attempts = 0;
+            outcome.moved = true;
+        }
         if (handed.error == 0)
             return;
         outcome.moved = false;
@@ -209,35 +235,20 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
                               role.attempts, std::strerror(handed.error));
             role.attempts = 0;
             driver.abandon(refuse, -handed.error);
-            outcome.moved = true;
         }
     };
-    if (role.hold_until_ns == 0)
+    if (!steps::holds(context, role, outcome))
+        hand_over();
+    if (steps::push_signals(context, role, driver))
         hand_over();
 
-    bool signalled = false;
-    // acquire comes with seq_cst: pairs with the closer's store.
-    if (!role.leave_sent && context.closing.draining.load(std::memory_order_seq_cst)) {
-        role.leave_sent = driver.push_signal(Signal::leave);  // [model: close-4]
-        signalled |= role.leave_sent;
-    }
-    if (context.nudge.due(published)) {
-        if (driver.push_signal(Signal::nudge)) {
-            context.submit_counters.nudges.add(1);
-            signalled = true;
-        } else {
-            context.nudge.not_sent();
-        }
-    }
-    if (signalled)
-        hand_over();
     if (context.nudge.owed() ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);
     // With a backlog and no slot for it, more work is no news; a free slot is. Without a backlog it
     // is the other way round: so a slot that comes free wakes nobody who has nothing to put into
     // it.
-    if (slots.available() == 0 && context.backlog() != 0)
+    if (free_slots == 0 && context.backlog() != 0)
         outcome.wants = EventCount::Wants::urgent_only;
     return outcome;
 }

@@ -37,20 +37,31 @@ void WorkerPool::stop() noexcept {
 
 void WorkerPool::take(void* user, Delivery delivery) noexcept {
     WorkerPool& pool = *static_cast<WorkerPool*>(user);
+    // A place is counted only if there is one: counting first and backing out would show others a
+    // full backlog that is not, and let them sleep through the wake-up.
     for (;;) {
         const std::uint32_t seen = pool.space.prepare();
-        if (pool.waiting.fetch_add(1, std::memory_order_acq_rel) < pool.backlog_max)
+        std::uint32_t waiting = pool.waiting.load(std::memory_order_acquire);
+        if (waiting >= pool.backlog_max)
+            pool.space.park(seen, EventCount::Wants::anything);
+        else if (pool.waiting.compare_exchange_weak(waiting, waiting + 1,
+                                                    std::memory_order_acq_rel))
             break;
-        pool.waiting.fetch_sub(1, std::memory_order_acq_rel);
-        pool.space.park(seen, EventCount::Wants::anything);
     }
     // Without memory for a block of the queue the poller does the work: late is better than never.
     if (!pool.backlog.enqueue(delivery)) {
-        pool.waiting.fetch_sub(1, std::memory_order_acq_rel);
+        pool.count_off();
         delivery.run();
         return;
     }
     pool.news.notify_work();
+}
+
+// A poller sleeps only after it saw the backlog at its limit; the first decrement after that finds
+// the limit and wakes it.
+void WorkerPool::count_off() noexcept {
+    if (waiting.fetch_sub(1, std::memory_order_acq_rel) == backlog_max)
+        space.notify_urgent();
 }
 
 void WorkerPool::run() noexcept {
@@ -60,10 +71,7 @@ void WorkerPool::run() noexcept {
         const std::uint32_t seen = news.prepare();
         Delivery delivery;
         if (backlog.try_dequeue(consumer, delivery)) {
-            // A poller that found the backlog full counted itself in before it parks, so the
-            // decrement that makes room after that finds at least the limit and wakes it.
-            if (waiting.fetch_sub(1, std::memory_order_acq_rel) >= backlog_max)
-                space.notify_work();
+            count_off();
             delivery.run();
             continue;
         }

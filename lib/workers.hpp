@@ -43,6 +43,7 @@ struct WorkerPool {
 
   private:
     void run() noexcept;
+    void count_off() noexcept;
 
     // constant after start()
     const std::uint32_t backlog_max;

@@ -48,15 +48,24 @@ class EventCount {
         return word_.load(std::memory_order_acquire);  // [model: park-4] pairs with notify's add
     }
 
+    // Sleeper: announces its sleep; false, and nothing is announced, if something was notified
+    // since `seen`. The first half of park(); by itself for those who do not sleep in the kernel.
+    bool announce(std::uint32_t seen, Wants wants) noexcept {
+        // [model: park-5] acq_rel: the failing value carries the notifier's work.
+        return word_.compare_exchange_strong(seen, seen | static_cast<std::uint32_t>(wants),
+                                             std::memory_order_acq_rel, std::memory_order_acquire);
+    }
+    // Sleeper that has announced itself, while it is the only one: false once it has been woken.
+    bool announced() const noexcept {
+        return (word_.load(std::memory_order_acquire) & kFlags) != 0;  // pairs with notify's add
+    }
+
     // Sleeper: sleeps unless something was notified since `seen`, for at most limit_ns. Returns
     // false if the time ran out. May return early: look for work again.
     bool park(std::uint32_t seen, Wants wants, std::int64_t limit_ns = kNoLimit) noexcept {
-        const std::uint32_t parked = seen | static_cast<std::uint32_t>(wants);
-        std::uint32_t expected = seen;
-        // [model: park-5] acq_rel: the failing value carries the notifier's work.
-        if (!word_.compare_exchange_strong(expected, parked, std::memory_order_acq_rel,
-                                           std::memory_order_acquire))
+        if (!announce(seen, wants))
             return true;
+        const std::uint32_t parked = seen | static_cast<std::uint32_t>(wants);
         timespec limit{};
         if (limit_ns != kNoLimit) {
             limit.tv_sec = static_cast<time_t>(limit_ns / 1'000'000'000);

@@ -46,11 +46,11 @@ class RequestQueue {
     Pushed push(Request& request) noexcept {
         std::uint64_t in = counted_in_.load(std::memory_order_relaxed);
         do {
-            if (in - known_out_.load(std::memory_order_relaxed) >= limit_) {
+            if (!has_room(in, known_out_.load(std::memory_order_relaxed))) {
                 // Only now the submit role's line is looked at, which it writes all the time.
                 const std::uint64_t out = counted_out_.get();
                 known_out_.store(out, std::memory_order_relaxed);
-                if (in - out >= limit_)
+                if (!has_room(in, out))
                     return Pushed::full;
             }
             // acq_rel: a leaving poller that sees the count sees it before the completion's.
@@ -83,6 +83,11 @@ class RequestQueue {
     std::uint64_t accepted() const noexcept { return counted_in_.load(std::memory_order_acquire); }
 
   private:
+    // Signed: `out` may have passed an `in` that is old by now; the exchange fails then.
+    bool has_room(std::uint64_t in, std::uint64_t out) const noexcept {
+        return static_cast<std::int64_t>(in - out) < static_cast<std::int64_t>(limit_);
+    }
+
     static constexpr std::uint32_t kPreallocated = 1024;
 
     const std::uint32_t limit_;
@@ -90,7 +95,7 @@ class RequestQueue {
     // Some earlier counted_out_, on the producers' own line. relaxed: too low is harmless.
     std::atomic<std::uint64_t> known_out_{0};
     alignas(64) RoleCounter counted_out_;  // submit role writes
-    moodycamel::ConcurrentQueue<Request*, QueueTraits> requests_;
+    alignas(64) moodycamel::ConcurrentQueue<Request*, QueueTraits> requests_;
     moodycamel::ConsumerToken consumer_;  // submit role's own
 };
 

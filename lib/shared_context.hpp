@@ -120,15 +120,15 @@ class IoSharedContext {
     Log& log;
 
     // any thread
-    Gate gate;
+    alignas(64) Gate gate;
     RequestQueue prio;
     RequestQueue read;
     RequestQueue write;
     alignas(64) EventCount submitter;  // the submitter parks here
-    EventCount space;                  // submit_wait() parks here
+    alignas(64) EventCount space;      // submit_wait() parks here
     alignas(64) ReadyList ready;       // finished without the kernel; any thread to poll role
     Nudge nudge;
-    Closing closing;
+    alignas(64) Closing closing;
     SharedCounters shared_counters;
 
     // submit role

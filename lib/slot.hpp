@@ -72,20 +72,23 @@ struct SlotLabel {
     std::atomic<Channel> channel{Channel::automatic};
 };
 
-// The part of a slot that no kernel interface cares about. Drivers derive theirs from it.
-struct Slot {
+// The part of a slot that no kernel interface cares about. Drivers derive theirs from it. The first
+// line goes back and forth between the roles; the label is on a line of the submit role's own.
+struct alignas(64) Slot {
     std::atomic<SlotState> state{SlotState::free};  // orders the roles, see above
     std::atomic<std::uint32_t> generation{0};  // submit role writes; describe() reads: seq lock
     std::uint32_t index = 0;                   // constant
     std::uint16_t retries = 0;                 // of the piece in flight; whoever holds the slot
     Request* request = nullptr;                // whoever holds the slot
     Transfer transfer;                         // progress of the request; whoever holds the slot
-    SlotLabel label;
+    alignas(64) SlotLabel label;
 
     Token token() const noexcept {
         return Token::of(index, generation.load(std::memory_order_relaxed));
     }
 };
+
+static_assert(sizeof(Slot) == 128, "one line for what both roles touch, one for the label");
 
 template <class S>
 concept SlotType = std::is_base_of_v<Slot, S> && std::is_default_constructible_v<S>;

@@ -42,8 +42,9 @@ enum class Route : std::uint8_t {
 
 // What became of one submit().
 struct Handed {
-    std::uint32_t count = 0;     // taken by the kernel
-    int error = 0;               // 0: nothing is left over; else why the rest must be tried again
+    std::uint32_t count = 0;  // taken by the kernel
+    int error = 0;            // 0: nothing is left over; else why the rest must be tried again
+    int broken = 0;  // errno by which the whole interface failed; all that was pushed is refused
     bool nudge_refused = false;  // the kernel would not take our own messages: they are owed
     bool leave_refused = false;
 };

@@ -215,6 +215,11 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
 
     const auto hand_over = [&] {
         const Handed handed = driver.submit(refuse);
+        if (handed.broken != 0)
+            context.log.write(LogLevel::error,
+                              "the backend takes no requests any more (%s); they fail with that "
+                              "error",
+                              std::strerror(handed.broken));
         if (handed.nudge_refused)
             context.nudge.not_sent();
         if (handed.leave_refused)

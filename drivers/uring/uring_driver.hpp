@@ -133,6 +133,7 @@ class UringDriver {
                 handed.error = rc == 0 ? EAGAIN : -rc;
                 return handed;
             default:  // EBADF, EPERM, ENXIO ...: this ring takes no more
+                handed.broken = -rc;
                 withdraw_all(refuse, rc, handed);
                 return handed;
             }

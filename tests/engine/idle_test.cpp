@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+//
+// Goal: an engine without work costs nothing: no CPU time, no context switch. Nor does one whose
+// slots are all busy, or one that waits for the kernel.
+// Method: bring a context to rest, read what its threads have used from /proc, sleep for a second,
+// read again: the numbers must be equal.
+
+#include "tests/support/support.hpp"
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+using namespace ioengine;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Returns once two looks, a moment apart, show the same: the threads are parked.
+std::vector<test::ThreadUse> use_at_rest() {
+    std::vector<test::ThreadUse> before = test::threads_named("ioe-");
+    test::wait_until(
+        [&before] {
+            std::this_thread::sleep_for(50ms);
+            std::vector<test::ThreadUse> now = test::threads_named("ioe-");
+            const bool same = now == before;
+            before = std::move(now);
+            return same;
+        },
+        "waiting for the engine's threads to come to rest");
+    return before;
+}
+
+void require_an_idle_second(std::size_t threads_expected) {
+    const std::vector<test::ThreadUse> before = use_at_rest();
+    std::this_thread::sleep_for(1s);
+    const std::vector<test::ThreadUse> after = test::threads_named("ioe-");
+    INFO("before:\n" << test::to_string(before) << "after:\n" << test::to_string(after));
+    REQUIRE(before.size() == threads_expected);
+    REQUIRE(after == before);
+}
+
+}  // namespace
+
+TEST_EVERY_BACKEND("an idle second costs no CPU and no context switch", "[idle][D9][F11]") {
+    auto io = test::make_context(backend);
+    for (int i = 0; i < 100; ++i)
+        REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).ok());
+    require_an_idle_second(2);
+    REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).ok());
+}
+
+TEST_EVERY_BACKEND("an idle second with workers costs nothing either", "[idle][D9]") {
+    auto workers = IOWorkers::create(3);
+    REQUIRE(workers);
+    Options options;
+    options.workers = &*workers;
+    auto io = test::make_context(backend, options);
+    for (int i = 0; i < 100; ++i)
+        REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).ok());
+    const std::size_t threads = test::threads_named("ioe-").size();
+    REQUIRE(threads >= 2);
+    require_an_idle_second(threads);
+}
+
+TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][defect5]") {
+    constexpr std::size_t kQueued = 50;
+    test::Pipe pipe;
+    char in[8];
+    test::KeptEvent stuck;
+    stuck.prepare_read(pipe.read_end(), in, sizeof(in), 0);
+    test::Tracker tracker(kQueued);
+    std::vector<std::unique_ptr<test::TrackedEvent>> events;
+    auto io = test::make_context(backend, 1);
+    test::PipeEnder ender(pipe);
+    REQUIRE(io.submit(stuck));
+    test::wait_until([&] { return io.stats().free_slots == 0; }, "waiting for the slot to be busy");
+    for (std::size_t i = 0; i < kQueued; ++i) {
+        events.push_back(std::make_unique<test::TrackedEvent>(test::Tracked{&tracker, i}));
+        events.back()->prepare_fsync(pipe.read_end());
+        tracker.submitted(i, io.submit(*events.back()));
+    }
+    require_an_idle_second(2);
+    pipe.feed("go", 2);
+    tracker.wait_for_notices();
+    tracker.require_exactly_once();
+    REQUIRE(tracker.accepted() == kQueued);
+}
+
+TEST_EVERY_BACKEND("a second with a blocked callback costs nothing", "[idle][D9][defect5]") {
+    test::SlotFillers fillers;
+    auto io = test::make_context(backend, 4);
+    test::Plug plug(io);
+    fillers.fill(io);
+    require_an_idle_second(2);
+}

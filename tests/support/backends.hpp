@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+//
+// Writing a test once and running it on every backend.
+//
+//     TEST_EACH_BACKEND("a read returns what a write stored", "[actions][B1]") {
+//         auto io = test::make_context(backend);
+//         ...
+//     }
+//
+// registers two test cases, "... / uring" and "... / aio"; TEST_EVERY_BACKEND a third, "... /
+// null", for facts in which data does not matter. Where a backend is not available its case is
+// skipped with what the probe says.
+#ifndef IOENGINE_TESTS_SUPPORT_BACKENDS_HPP
+#define IOENGINE_TESTS_SUPPORT_BACKENDS_HPP
+
+#include "tests/support/catch.hpp"
+
+#include <ioengine/ioengine.hpp>
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace test {
+
+// The two that touch data.
+constexpr ioengine::Backend kKernelBackends[] = {ioengine::Backend::uring, ioengine::Backend::aio};
+
+inline const ioengine::ProbeReport& probe_report() {
+    static const ioengine::ProbeReport report = ioengine::probe();
+    return report;
+}
+
+inline const ioengine::BackendProbe& probe_of(ioengine::Backend backend) {
+    return backend == ioengine::Backend::uring ? probe_report().uring : probe_report().aio;
+}
+
+inline bool is_available(ioengine::Backend backend) {
+    return backend == ioengine::Backend::null || probe_of(backend).available;
+}
+
+inline void require_backend(ioengine::Backend backend) {
+    if (is_available(backend))
+        return;
+    const ioengine::BackendProbe& probe = probe_of(backend);
+    const std::string name = ioengine::backend_name(backend);
+    if (!probe.compiled)
+        SKIP_TEST(name + " is not compiled in");
+    SKIP_TEST(name + " is not available: " + probe.step + ": " + std::strerror(probe.sys_errno) +
+              "; " + probe.hint);
+}
+
+using Context = ioengine::IOContext<>;
+
+// A context on this backend. That the probe found it and it then cannot be made is a failure.
+inline Context make_context(ioengine::Backend backend, ioengine::Options options = {}) {
+    options.backend = backend;
+    auto made = Context::create(options);
+    if (!made)
+        FAIL("create(" << ioengine::backend_name(backend) << "): " << made.error().message << "; "
+                       << made.error().hint);
+    return *std::move(made);
+}
+
+inline Context make_context(ioengine::Backend backend, std::uint32_t depth) {
+    ioengine::Options options;
+    options.depth = depth;
+    return make_context(backend, options);
+}
+
+inline void run_on(ioengine::Backend backend, void (*body)(ioengine::Backend)) {
+    require_backend(backend);
+    body(backend);
+}
+
+}  // namespace test
+
+// What a failed check prints.
+template <>
+struct Catch::StringMaker<ioengine::ErrorCode> {
+    static std::string convert(ioengine::ErrorCode code) { return ioengine::error_code_name(code); }
+};
+template <>
+struct Catch::StringMaker<ioengine::Acceptance> {
+    static std::string convert(const ioengine::Acceptance& acceptance) {
+        return acceptance ? "accepted" : std::string("refused: ") + acceptance.detail();
+    }
+};
+
+#define IOENGINE_TEST_JOIN2(a, b) a##b
+#define IOENGINE_TEST_JOIN(a, b) IOENGINE_TEST_JOIN2(a, b)
+
+#define IOENGINE_TEST_REGISTER(function, kind, name, tags)                                         \
+    namespace {                                                                                    \
+    REGISTER_TEST_CASE(                                                                            \
+        +[] { ::test::run_on(::ioengine::Backend::kind, function); }, name " / " #kind,            \
+        tags "[" #kind "]")                                                                        \
+    }
+
+#define IOENGINE_TEST_BOTH(function, name, tags)                                                   \
+    static void function(ioengine::Backend backend);                                               \
+    IOENGINE_TEST_REGISTER(function, uring, name, tags)                                            \
+    IOENGINE_TEST_REGISTER(function, aio, name, tags)
+
+#define IOENGINE_TEST_ALL(function, name, tags)                                                    \
+    IOENGINE_TEST_BOTH(function, name, tags)                                                       \
+    IOENGINE_TEST_REGISTER(function, null, name, tags)
+
+#define TEST_EACH_BACKEND(name, tags)                                                              \
+    IOENGINE_TEST_BOTH(IOENGINE_TEST_JOIN(backend_test_, __LINE__), name, tags)                    \
+    static void IOENGINE_TEST_JOIN(backend_test_,                                                  \
+                                   __LINE__)([[maybe_unused]] ioengine::Backend backend)
+
+#define TEST_EVERY_BACKEND(name, tags)                                                             \
+    IOENGINE_TEST_ALL(IOENGINE_TEST_JOIN(backend_test_, __LINE__), name, tags)                     \
+    static void IOENGINE_TEST_JOIN(backend_test_,                                                  \
+                                   __LINE__)([[maybe_unused]] ioengine::Backend backend)
+
+#endif  // IOENGINE_TESTS_SUPPORT_BACKENDS_HPP

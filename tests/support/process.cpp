@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+//
+// Implements process.hpp by reading /proc/self.
+
+#include "tests/support/process.hpp"
+
+#include <algorithm>
+#include <dirent.h>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <unistd.h>
+
+namespace test {
+namespace {
+
+std::vector<std::string> entries_of(const std::string& directory) {
+    DIR* stream = ::opendir(directory.c_str());
+    if (stream == nullptr)
+        throw std::runtime_error("cannot read " + directory);
+    std::vector<std::string> names;
+    while (const dirent* entry = ::readdir(stream))
+        if (entry->d_name[0] != '.')
+            names.emplace_back(entry->d_name);
+    ::closedir(stream);
+    return names;
+}
+
+// False if the thread has ended in the meantime.
+bool read_thread(const std::string& tid, ThreadUse& use) {
+    const std::string directory = "/proc/self/task/" + tid;
+    std::ifstream status(directory + "/status");
+    std::ifstream schedule(directory + "/schedstat");
+    use.tid = std::stoi(tid);
+    std::string line;
+    bool complete = false;
+    while (std::getline(status, line)) {
+        const auto value = [&line] { return line.substr(line.find('\t') + 1); };
+        if (line.rfind("Name:", 0) == 0)
+            use.name = value();
+        else if (line.rfind("SigBlk:", 0) == 0)
+            use.blocked_signals = std::stoull(value(), nullptr, 16);
+        else if (line.rfind("voluntary_ctxt_switches:", 0) == 0)
+            use.context_switches += std::stoull(value());
+        else if (line.rfind("nonvoluntary_ctxt_switches:", 0) == 0) {
+            use.context_switches += std::stoull(value());
+            complete = true;
+        }
+    }
+    schedule >> use.run_ns;
+    return complete && !schedule.fail();
+}
+
+}  // namespace
+
+// The directory stream that counts is itself an open descriptor.
+std::uint64_t open_fds() {
+    return entries_of("/proc/self/fd").size() - 1;
+}
+
+std::uint64_t thread_count() {
+    return entries_of("/proc/self/task").size();
+}
+
+std::uint64_t map_count() {
+    std::ifstream maps("/proc/self/maps");
+    std::uint64_t lines = 0;
+    for (std::string line; std::getline(maps, line);)
+        ++lines;
+    return lines;
+}
+
+std::uint64_t rss_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t size_pages = 0;
+    std::uint64_t resident_pages = 0;
+    statm >> size_pages >> resident_pages;
+    return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+bool operator==(const ThreadUse& a, const ThreadUse& b) {
+    return a.tid == b.tid && a.name == b.name && a.context_switches == b.context_switches &&
+           a.run_ns == b.run_ns && a.blocked_signals == b.blocked_signals;
+}
+
+std::vector<ThreadUse> threads_named(const std::string& prefix) {
+    std::vector<ThreadUse> found;
+    for (const std::string& tid : entries_of("/proc/self/task")) {
+        ThreadUse use;
+        if (read_thread(tid, use) && use.name.rfind(prefix, 0) == 0)
+            found.push_back(use);
+    }
+    std::sort(found.begin(), found.end(),
+              [](const ThreadUse& a, const ThreadUse& b) { return a.tid < b.tid; });
+    return found;
+}
+
+std::string to_string(const std::vector<ThreadUse>& threads) {
+    std::ostringstream text;
+    for (const ThreadUse& use : threads)
+        text << use.name << " (" << use.tid << "): " << use.context_switches
+             << " context switches, " << use.run_ns << " ns\n";
+    return text.str();
+}
+
+}  // namespace test

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+//
+// What /proc/self says: descriptors, threads, mappings, memory, and what each thread has used.
+#ifndef IOENGINE_TESTS_SUPPORT_PROCESS_HPP
+#define IOENGINE_TESTS_SUPPORT_PROCESS_HPP
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace test {
+
+std::uint64_t open_fds();
+std::uint64_t thread_count();
+std::uint64_t map_count();
+std::uint64_t rss_bytes();
+
+struct ThreadUse {
+    int tid = 0;
+    std::string name;
+    std::uint64_t context_switches = 0;  // voluntary and involuntary
+    std::uint64_t run_ns = 0;            // on a CPU
+    std::uint64_t blocked_signals = 0;   // bit n - 1: signal n
+};
+bool operator==(const ThreadUse& a, const ThreadUse& b);
+
+// Every thread of this process whose name begins with `prefix`, by thread id.
+std::vector<ThreadUse> threads_named(const std::string& prefix);
+
+// For messages: one thread per line.
+std::string to_string(const std::vector<ThreadUse>& threads);
+
+}  // namespace test
+
+#endif  // IOENGINE_TESTS_SUPPORT_PROCESS_HPP

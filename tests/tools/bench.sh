@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The contract of ioengine-bench's command line: bench.sh PROBE BENCH JSON-QUERY.
+# shellcheck disable=SC2317,SC2154,SC2034  # checks are called by name; sourced files set variables
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+probe=$(realpath "$1")
+bench=$(realpath "$2")
+json_query=$(realpath "$3")
+# shellcheck source=../abi/common.sh disable=SC1091
+. "$here/../abi/common.sh"
+begin bench
+# shellcheck source=cli.sh disable=SC1091
+. "$here/cli.sh"
+unset IOENGINE_BACKEND IOENGINE_DISABLE IOENGINE_LOG
+
+zero=(--target /dev/zero)
+
+help_names_every_option() {
+    succeeds "$bench" --help
+    local option
+    for option in target size rw bs depth producers mode backend threading lending merge time \
+        requests verify compare json; do
+        grep -q -- "--$option" "$out" || {
+            printf -- '--%s is missing\n' "$option"
+            return 1
+        }
+    done
+    grep -q 'Examples' "$out"
+    grep -q 'Exit codes' "$out"
+}
+
+json_has_the_schema() {
+    local backend=$1
+    [ "$backend" = null ] || needs_backend "$backend"
+    succeeds "$bench" "${zero[@]}" --backend "$backend" --requests 3000 --json
+    has_members /results/0 string name backend threading lending
+    has_members /results/0 number iops mb_per_s p50_us p90_us p99_us p999_us p9999_us \
+        cpu_us_per_io ctxsw_per_io errors verified_blocks
+    value /ratios object
+    [ "$(value /results/0/name)" = ioengine ]
+    [ "$(value /results/0/backend)" = "$backend" ]
+    [ "$(value /results/0/threading)" = split ]
+    [ "$(value /results/0/lending)" = none ]
+    [ "$(value /results/0/requests)" = 3000 ]
+    [ "$(value /results/0/errors)" = 0 ]
+    at_least "$(value /results/0/iops)" 1
+    at_least "$(value /results/0/p99_us)" "$(value /results/0/p50_us)"
+    at_least "$(value /results/0/p9999_us)" "$(value /results/0/p99_us)"
+    [ ! -s "$err" ]
+}
+
+wake_mode_runs() {
+    local backend
+    for backend in uring aio null; do
+        succeeds "$bench" "${zero[@]}" --mode wake --producers 3 --depth 7 --backend "$backend" \
+            --requests 5000 --json
+        [ "$(value /results/0/requests)" = 5000 ]
+        [ "$(value /results/0/errors)" = 0 ]
+    done
+}
+wake_mode_runs_where_it_can() {
+    needs_backend uring
+    needs_backend aio
+    wake_mode_runs
+}
+
+every_load_runs_on_a_new_file() {
+    local rw
+    for rw in randread randwrite randrw read write; do
+        succeeds "$bench" --target new.dat --size 2M --rw "$rw" --requests 500 --json
+        [ "$(value /results/0/requests)" = 500 ]
+        [ "$(value /results/0/errors)" = 0 ]
+        [ "$(value /target/size_bytes)" = 2097152 ]
+        [ ! -e "$work/new.dat" ]
+    done
+}
+
+time_is_kept() {
+    succeeds "$bench" "${zero[@]}" --time 0.3 --json
+    at_least "$(value /results/0/seconds)" 0.3
+    at_least "$(value /results/0/requests)" 1
+}
+
+fewer_requests_than_depth() {
+    succeeds "$bench" "${zero[@]}" --requests 3 --depth 64 --json
+    [ "$(value /results/0/requests)" = 3 ]
+}
+
+sizes_have_suffixes() {
+    succeeds "$bench" "${zero[@]}" --bs 8k --size 1G --requests 100 --json
+    [ "$(value /workload/block_bytes)" = 8192 ]
+    [ "$(value /target/size_bytes)" = 1073741824 ]
+}
+
+existing_file_is_kept() {
+    head -c 1048576 /dev/urandom >"$work/kept.dat"
+    cp "$work/kept.dat" "$work/copy.dat"
+    succeeds "$bench" --target kept.dat --requests 200 --json
+    [ "$(value /target/size_bytes)" = 1048576 ]
+    cmp "$work/kept.dat" "$work/copy.dat"
+}
+
+table_has_all_columns() {
+    succeeds "$bench" "${zero[@]}" --requests 1000
+    local column
+    for column in IOPS MB/s p50 p90 p99 p99.9 p99.99 CPU ctxsw errors; do
+        grep -qF "$column" "$out"
+    done
+    grep -q '^ioengine' "$out"
+    # No live line, and no escape sequences, where there is no terminal.
+    not grep -q "$(printf '\033')" "$out" "$err"
+}
+
+failing_requests_exit_1() {
+    run "$bench" --target /dev/full --rw write --requests 100 --json
+    expect_code 1
+    [ "$(value /results/0/errors)" = 100 ]
+    grep -q 'No space left on device' "$err"
+    [ "$(wc -l <"$err")" -eq 1 ]
+}
+
+signal_deletes_the_file() {
+    local pid
+    cd "$work"
+    "$bench" --target signal.dat --size 4M --rw randrw --time 600 >"$out" 2>"$err" &
+    pid=$!
+    until [ -s signal.dat ]; do
+        kill -0 "$pid"
+        sleep 0.05
+    done
+    kill -TERM "$pid"
+    code=0
+    wait "$pid" || code=$?
+    expect_code 143
+    [ ! -e signal.dat ]
+}
+
+environment_chooses_the_backend() {
+    needs_backend aio
+    export IOENGINE_BACKEND=aio
+    succeeds "$bench" "${zero[@]}" --requests 1000 --json
+    [ "$(value /results/0/backend)" = aio ]
+}
+
+no_backend_is_69() {
+    export IOENGINE_DISABLE=uring,aio
+    fails_with 69 ';' "$bench" "${zero[@]}" --requests 1000
+}
+
+unwritable_stdout_is_an_error() {
+    code=0
+    "$bench" "${zero[@]}" --requests 100 >/dev/full 2>"$err" || code=$?
+    [ "$code" -ne 0 ]
+    grep -q 'No space left' "$err"
+}
+
+check "--help exits 0 and names every option, examples and exit codes" help_names_every_option
+for backend in uring aio null; do
+    check "--json prints one document with every member ($backend)" json_has_the_schema "$backend"
+done
+check "mode wake carries every request on every backend" wake_mode_runs_where_it_can
+check "every --rw runs on a new file, which is deleted at the end" every_load_runs_on_a_new_file
+check "--time is kept" time_is_kept
+check "fewer requests than --depth are exactly that many" fewer_requests_than_depth
+check "sizes take suffixes of 1024" sizes_have_suffixes
+check "an existing file is read in full, unchanged and not deleted" existing_file_is_kept
+check "the table has every column and no escape sequences" table_has_all_columns
+check "failing requests are counted, the first is named, the exit code is 1" \
+    failing_requests_exit_1
+check "a signal ends the run and deletes the file it made" signal_deletes_the_file
+check "IOENGINE_BACKEND chooses the backend" environment_chooses_the_backend
+check "without any backend the exit code is 69" no_backend_is_69
+check "a report that cannot be written is an error" unwritable_stdout_is_an_error
+
+# refuses TEXT ARGUMENT...: a usage error whose message contains TEXT.
+refuses() {
+    local text=$1
+    shift
+    check "refused as usage: ${*:-nothing at all}" fails_with 2 "$text" "$bench" "$@"
+}
+head -c 65536 /dev/zero >"$work/small.dat"
+refuses --target
+refuses '--nonsense' "${zero[@]}" --nonsense
+refuses '--plot' "${zero[@]}" --plot out.svg
+refuses 'supported: chain|wake' "${zero[@]}" --mode wait
+refuses 'supported: split' "${zero[@]}" --threading owner
+refuses 'supported: split' "${zero[@]}" --threading caller
+refuses 'supported: none' "${zero[@]}" --lending callbacks
+refuses 'supported: none' "${zero[@]}" --lending callers
+refuses 'supported: off' "${zero[@]}" --merge on
+refuses 'supported: auto|uring|aio|null' "${zero[@]}" --backend epoll
+refuses 'supported: randread|randwrite|randrw|read|write' "${zero[@]}" --rw trim
+refuses 'supported: raw|fio|strict' "${zero[@]}" --compare raw,asio
+refuses '--bs must be a multiple of 512' "${zero[@]}" --bs 1000
+refuses '--bs must be a multiple of 512' "${zero[@]}" --bs 0
+refuses '--bs must be a multiple of 512' "${zero[@]}" --bs 32M
+refuses '--bs' "${zero[@]}" --bs many
+refuses '--depth' "${zero[@]}" --depth 0
+refuses '--depth' "${zero[@]}" --depth 32769
+refuses '--depth' "${zero[@]}" --depth -1
+refuses '--time' "${zero[@]}" --time 0
+refuses '--time' "${zero[@]}" --time nan
+refuses '--requests' "${zero[@]}" --requests 0
+refuses '--requests' "${zero[@]}" --requests 10 --time 1
+refuses '--producers' "${zero[@]}" --producers 2
+refuses '--producers' "${zero[@]}" --mode wake --producers 5 --depth 4
+refuses '--verify' "${zero[@]}" --verify
+refuses '--verify' --target new.dat --rw randrw --verify --compare raw
+refuses '--verify' --target new.dat --rw randrw --verify --backend null
+refuses '--verify' --target small.dat --rw randread --verify
+refuses '--verify' --target new.dat --size 128k --rw randrw --verify --depth 32
+refuses '--compare' "${zero[@]}" --backend null --compare raw
+refuses '--size' --target small.dat --size 1M
+refuses '--size' --target new.dat --size 512
+refuses 'one block' --target small.dat --bs 128k
+refuses 'character device' --target /dev/null --rw randread
+refuses 'character device' --target /dev/random --rw randread
+refuses 'neither a file nor a device' --target /
+check "a target in a folder that does not exist is 69" \
+    fails_with 69 'No such file' "$bench" --target missing/new.dat
+check "no refusal leaves a file behind" test ! -e "$work/new.dat"
+finish

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+//
+// Goal: a queue's bound is exact, a failed allocation leaves the request with the caller, and the
+// counts are right.
+// Method: one thread; the queue's source of memory is made to fail. Several threads are in
+// tests/unit/threads_queue_test.cpp.
+
+#include "lib/request_queue.hpp"
+#include "tests/unit/unit.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+using namespace ioengine;
+
+namespace {
+
+// While it lives, blocks of queues cannot be had once `allowed` were.
+class ScarceMemory {
+  public:
+    explicit ScarceMemory(std::size_t allowed) {
+        left_ = allowed;
+        queue_block_source = take;
+    }
+    ~ScarceMemory() { queue_block_source = std::malloc; }
+    static void allow(std::size_t blocks) { left_ = blocks; }
+
+  private:
+    static void* take(std::size_t size) {
+        if (left_ == 0)
+            return nullptr;
+        --left_;
+        return std::malloc(size);
+    }
+    static inline std::size_t left_ = 0;
+};
+
+std::size_t drain(RequestQueue& queue, std::vector<Request*>& into) {
+    Request* taken[32];
+    std::size_t total = 0;
+    while (const std::size_t n = queue.pop(taken, 32)) {
+        into.insert(into.end(), taken, taken + n);
+        total += n;
+    }
+    return total;
+}
+
+}  // namespace
+
+TEST_CASE("a queue takes exactly its limit, and one more for each that leaves", "[queue][A8]") {
+    for (const std::uint32_t limit : {1u, 2u, 31u, 32u, 33u, 1000u, 5000u}) {
+        RequestQueue queue(limit);
+        test::Requests requests;
+        Request& request = requests.read(0);
+        for (std::uint32_t i = 0; i < limit; ++i)
+            REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
+        for (int i = 0; i < 3; ++i)
+            REQUIRE(queue.push(request) == RequestQueue::Pushed::full);
+        REQUIRE(queue.waiting() == limit);
+        REQUIRE(queue.accepted() == limit);
+        Request* out = nullptr;
+        REQUIRE(queue.pop(&out, 1) == 1);
+        REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
+        REQUIRE(queue.push(request) == RequestQueue::Pushed::full);
+        REQUIRE(queue.waiting() == limit);
+        REQUIRE(queue.accepted() == limit + 1);
+    }
+}
+
+TEST_CASE("a queue gives at most what is asked for, in order, and nothing when empty",
+          "[queue][D6]") {
+    RequestQueue queue(100);
+    test::Requests requests;
+    Request* out[100];
+    REQUIRE(queue.pop(out, 100) == 0);
+    for (std::uint64_t i = 0; i < 70; ++i)
+        REQUIRE(queue.push(requests.read(i)) == RequestQueue::Pushed::yes);
+    REQUIRE(queue.pop(out, 7) == 7);
+    std::vector<Request*> all(out, out + 7);
+    REQUIRE(queue.waiting() == 63);
+    REQUIRE(drain(queue, all) == 63);
+    for (std::uint64_t i = 0; i < 70; ++i)
+        REQUIRE(all[i]->offset == i);
+    REQUIRE(queue.waiting() == 0);
+    REQUIRE(queue.pop(out, 1) == 0);
+}
+
+TEST_CASE("without memory for a block the push says so, counts nothing, and works again later",
+          "[queue][A8]") {
+    test::Requests requests;
+    Request& request = requests.read(0);
+    RequestQueue queue(1u << 20);
+    std::uint64_t in = 0;
+    {
+        const ScarceMemory scarce(4);  // this thread's producer record and a little more
+        while (queue.push(request) == RequestQueue::Pushed::yes)
+            REQUIRE(++in < (1u << 20));
+        REQUIRE(in > 0);
+        for (int i = 0; i < 3; ++i)
+            REQUIRE(queue.push(request) == RequestQueue::Pushed::no_memory);
+        REQUIRE(queue.waiting() == in);
+        REQUIRE(queue.accepted() == in);
+    }
+    REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
+    std::vector<Request*> all;
+    REQUIRE(drain(queue, all) == in + 1);
+    REQUIRE(queue.waiting() == 0);
+}
+
+TEST_CASE("a context that has no memory for a request refuses it and the caller keeps it",
+          "[queue][A8]") {
+    test::QuietContext rig;
+    test::Requests requests;
+    {
+        const ScarceMemory scarce(0);
+        const Acceptance acceptance = rig.context.push(requests.read(0), Channel::automatic);
+        REQUIRE(acceptance.code() == ErrorCode::no_memory);
+        REQUIRE(rig.context.accepted() == 0);
+        REQUIRE(rig.context.read.waiting() == 0);
+    }
+    REQUIRE(rig.context.push(requests.read(0), Channel::automatic));
+    REQUIRE(rig.context.accepted() == 1);
+}
+
+TEST_CASE("blocks of a queue are used again: filling and draining it takes no further memory",
+          "[queue]") {
+    test::Requests requests;
+    Request& request = requests.read(0);
+    RequestQueue queue(4096);
+    std::vector<Request*> all;
+    for (int i = 0; i < 4096; ++i)
+        REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
+    drain(queue, all);
+    const ScarceMemory scarce(0);
+    for (int round = 0; round < 20; ++round) {
+        for (int i = 0; i < 4000; ++i)
+            REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
+        all.clear();
+        REQUIRE(drain(queue, all) == 4000);
+    }
+}

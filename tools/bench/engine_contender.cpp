@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+//
+// Carries the load through an IOContext, in mode chain or wake.
+//
+//     chain   callback (poller thread): finish, begin, submit
+//     wake    callback (poller thread): push into the producer's inbox
+//             producer: sleep on the inbox, then finish, begin, submit
+//
+// Events are the caller's own and live as long as the slice: the loop allocates nothing.
+#include "tools/bench/engine_contender.hpp"
+
+#include "tools/bench/clock.hpp"
+#include "tools/bench/failure.hpp"
+#include "tools/bench/session.hpp"
+#include "tools/bench/target.hpp"
+
+#include <ioengine/ioengine.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace bench {
+
+namespace {
+
+class EngineLoad;
+
+// The callback type C of the context: two pointers, no closure.
+struct OnDone {
+    EngineLoad* load;
+    Lane* lane;
+    void operator()(ioengine::IOEvent<OnDone>& event) noexcept;
+};
+
+using Context = ioengine::IOContext<OnDone>;
+using Event = ioengine::IOEvent<OnDone>;
+
+// The requests of one slice.
+class EngineLoad {
+  public:
+    EngineLoad(Context& io, Session& session, int fd, Mode mode)
+        : io_(io), session_(session), fd_(fd), mode_(mode) {
+        for (Lane& lane : session.lanes())
+            events_.emplace_back(OnDone{this, &lane});
+    }
+
+    // Mode chain: from here on the poller thread keeps the lanes going.
+    void start_chains() {
+        session_.begin_all(session_.stream(0), [this](Lane& lane) { submit(lane); });
+    }
+
+    // Mode wake: runs on a thread of its own until its last lane has retired.
+    void produce(Stream& stream) noexcept {
+        session_.begin_all(stream, [this](Lane& lane) { submit(lane); });
+        while (stream.open_lanes() > 0) {
+            Lane* next = nullptr;
+            for (Lane* lane = stream.inbox().wait_and_take(); lane != nullptr; lane = next) {
+                next = lane->next;  // submitting the lane may bring it back into the inbox
+                go_on(*lane, lane->result);
+            }
+        }
+    }
+
+    void on_done(Lane& lane, std::int64_t result) noexcept {
+        if (mode_ == Mode::chain) {
+            go_on(lane, result);
+            return;
+        }
+        lane.result = result;
+        lane.stream->inbox().push(lane);
+    }
+
+  private:
+    void go_on(Lane& lane, std::int64_t result) noexcept {
+        const std::uint64_t now = now_ns();
+        if (!lane.stream->finish(lane, result, now))
+            session_.stop_early();
+        if (lane.stream->begin(lane, now))
+            submit(lane);
+        else
+            session_.retire(lane);
+    }
+
+    void submit(Lane& lane) noexcept {
+        Event& event = events_[lane.index];
+        const std::uint32_t bytes = lane.stream->block_bytes();
+        if (lane.write)
+            event.prepare_write(fd_, lane.buffer, bytes, lane.offset);
+        else
+            event.prepare_read(fd_, lane.buffer, bytes, lane.offset);
+        const ioengine::Acceptance accepted = io_.submit(event);
+        if (!accepted) {
+            session_.abort(std::string("the engine refused a request: ") +
+                           ioengine::error_code_name(accepted.code()) + ", " + accepted.detail());
+            session_.retire(lane);
+        }
+    }
+
+    Context& io_;
+    Session& session_;
+    std::deque<Event> events_;  // by the index of their lane; never moved
+    const int fd_;
+    const Mode mode_;
+};
+
+void OnDone::operator()(Event& event) noexcept {
+    load->on_done(*lane, event.result);
+}
+
+class EngineContender : public Contender {
+  public:
+    explicit EngineContender(const Workload& workload) : workload_(workload) {
+        identity_.name = "ioengine";
+        identity_.threading = "split";
+        identity_.lending = "none";
+    }
+
+    const Identity& identity() const noexcept override { return identity_; }
+
+    Measurement run(const Slice& slice, LiveLine& live) override {
+        const BenchOptions& asked = workload_.options;
+        auto made = Context::create(context_options(asked));
+        if (!made)
+            throw unavailable(made.error());
+        Context& io = *made;
+        identity_.backend = ioengine::backend_name(io.report().backend);
+        identity_.note = io.report().reason;
+
+        const unsigned streams = asked.mode == Mode::wake ? asked.producers : 1;
+        Session session(workload_, slice, streams);
+        EngineLoad load(io, session, workload_.target.fd(), asked.mode);
+        std::vector<std::jthread> producers;
+        Measurement measured = session.measure(slice, identity_.name, live, [&] {
+            if (asked.mode == Mode::chain)
+                load.start_chains();
+            for (unsigned i = 0; asked.mode == Mode::wake && i < streams; ++i)
+                producers.emplace_back(
+                    [&load, &stream = session.stream(i)] { load.produce(stream); });
+        });
+        producers.clear();
+        require_clean(io.shutdown());
+        return measured;
+    }
+
+  private:
+    static ioengine::Options context_options(const BenchOptions& asked) {
+        ioengine::Options options;
+        options.backend = asked.backend;
+        options.depth = asked.depth;
+        options.queue_limit = std::max(options.queue_limit, asked.depth);
+        options.event_pool = 1;  // every event is our own
+        return options;
+    }
+
+    static Failure unavailable(const ioengine::Error& error) {
+        std::string text = error.message;
+        if (error.hint[0] != '\0')
+            text += std::string("; ") + error.hint;
+        return {kExitUnavailable, text};
+    }
+
+    static void require_clean(const ioengine::ShutdownReport& report) {
+        if (report.clean && report.accepted == report.completed)
+            return;
+        throw Failure(kExitWrong, "the engine lost requests: " + std::to_string(report.accepted) +
+                                      " accepted, " + std::to_string(report.completed) +
+                                      " completed; report this as a bug");
+    }
+
+    const Workload& workload_;
+    Identity identity_;
+};
+
+}  // namespace
+
+std::unique_ptr<Contender> make_engine_contender(const Workload& workload) {
+    return std::make_unique<EngineContender>(workload);
+}
+
+}  // namespace bench

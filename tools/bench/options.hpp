@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// BenchOptions: what the command line of ioengine-bench asks for.
+#ifndef TOOLS_BENCH_OPTIONS_HPP
+#define TOOLS_BENCH_OPTIONS_HPP
+
+#include "tools/bench/walk.hpp"
+
+#include <ioengine/options.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace bench {
+
+// Who submits the next request: the callback of the last one, or a producer that it wakes.
+enum class Mode : std::uint8_t { chain, wake };
+
+struct BenchOptions {
+    std::string target;
+    std::optional<std::uint64_t> size_bytes;
+    Rw rw = Rw::randread;
+    std::uint32_t block_bytes = 4096;
+    std::uint32_t depth = 32;
+    std::uint32_t producers = 1;
+    Mode mode = Mode::chain;
+    ioengine::Backend backend = ioengine::Backend::automatic;
+    double seconds = 5;          // of each contender; meaningless if requests is not 0
+    std::uint64_t requests = 0;  // of each contender
+    bool verify = false;
+    bool compare_raw = false;
+    bool compare_fio = false;
+    bool compare_strict = false;
+    bool json = false;
+
+    bool compares() const noexcept { return compare_raw || compare_fio || compare_strict; }
+};
+
+// Empty if there is nothing to run because help was asked for and printed. Throws Failure with
+// kExitUsage if the command line makes no sense.
+std::optional<BenchOptions> parse_options(int argc, char** argv);
+
+const char* rw_name(Rw rw) noexcept;
+const char* mode_name(Mode mode) noexcept;
+
+}  // namespace bench
+
+#endif  // TOOLS_BENCH_OPTIONS_HPP

@@ -12,8 +12,6 @@
 // first request costs it a producer record of about 1 KiB.
 #pragma once
 
-#include "lib/counters.hpp"
-
 #include <ioengine/request.hpp>
 
 #include <concurrentqueue.h>
@@ -48,7 +46,7 @@ class RequestQueue {
         do {
             if (!has_room(in, known_out_.load(std::memory_order_relaxed))) {
                 // Only now the submit role's line is looked at, which it writes all the time.
-                const std::uint64_t out = counted_out_.get();
+                const std::uint64_t out = counted_out_.load(std::memory_order_relaxed);
                 known_out_.store(out, std::memory_order_relaxed);
                 if (!has_room(in, out))
                     return Pushed::full;
@@ -70,14 +68,15 @@ class RequestQueue {
         if (waiting() == 0)
             return 0;
         const std::size_t taken = requests_.try_dequeue_bulk(consumer_, out, max);
-        counted_out_.add(taken);
+        // release: pairs with waiting(); who sees these out sees them in.
+        counted_out_.store(counted_out_.load(std::memory_order_relaxed) + taken,
+                           std::memory_order_release);
         return taken;
     }
 
     // Any thread. Never negative: what is out is read first.
     std::uint64_t waiting() const noexcept {
-        const std::uint64_t out = counted_out_.get();
-        std::atomic_thread_fence(std::memory_order_acquire);
+        const std::uint64_t out = counted_out_.load(std::memory_order_acquire);
         return counted_in_.load(std::memory_order_acquire) - out;
     }
     std::uint64_t accepted() const noexcept { return counted_in_.load(std::memory_order_acquire); }

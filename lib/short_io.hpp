@@ -16,7 +16,8 @@
 //                                        at a fixed offset (an exiting thread takes its io_uring
 //                                        requests along: io_uring_enter(2), "task exit")
 //   any other error                      done, with that error, whatever came before
-//   more bytes than asked for            EIO: the device talks nonsense
+//   more bytes than asked for, or any    EIO: the device talks nonsense, or of a status
+//     for a flush                        (NVMe passthrough says errors with positive numbers)
 #pragma once
 
 #include "lib/piece.hpp"
@@ -84,7 +85,7 @@ noexcept {
         return done(result);
     }
     if (!moves_bytes(request.action))
-        return done(result);
+        return done(result == 0 ? 0 : -EIO);
     if (static_cast<std::uint64_t>(result) > transfer.bytes_left())
         return done(-EIO);
 

@@ -79,6 +79,7 @@ struct alignas(64) Slot {
     std::atomic<std::uint32_t> generation{0};  // submit role writes; describe() reads: seq lock
     std::uint32_t index = 0;                   // constant
     std::uint16_t retries = 0;                 // of the piece in flight; whoever holds the slot
+    std::uint64_t due_ns = 0;                  // submit role's: when a put-off retry may go
     Request* request = nullptr;                // whoever holds the slot
     Transfer transfer;                         // progress of the request; whoever holds the slot
     alignas(64) SlotLabel label;
@@ -101,6 +102,7 @@ class SlotPool {
           windows_(new iovec[std::size_t{depth} * Transfer::kWindow]), free_(depth),
           continuations_(depth) {
         stash_.reserve(depth);
+        put_off_.reserve(depth);
         for (std::uint32_t i = 0; i < depth; ++i) {
             slots_[i].index = i;
             slots_[i].transfer.window = &windows_[std::size_t{i} * Transfer::kWindow];
@@ -158,6 +160,26 @@ class SlotPool {
         return &slot;
     }
     bool has_continuation() const noexcept { return continuations_.size() != 0; }
+    // filled -> continuing: a retry that waits for its time, on a list of the submit role's own.
+    void put_off(S& slot, std::uint64_t due_ns) noexcept {
+        slot.due_ns = due_ns;
+        slot.state.store(SlotState::continuing, std::memory_order_relaxed);  // for describe()
+        put_off_.push_back(slot.index);
+    }
+    // The one that was due first, if its time has come; else null. continuing -> filled.
+    S* next_put_off(std::uint64_t now) noexcept {
+        const auto first = first_put_off();
+        if (first == put_off_.end() || slots_[*first].due_ns > now)
+            return nullptr;
+        S& slot = slots_[*first];
+        *first = put_off_.back();
+        put_off_.pop_back();
+        slot.state.store(SlotState::filled, std::memory_order_relaxed);
+        return &slot;
+    }
+    bool has_put_off() const noexcept { return !put_off_.empty(); }
+    // When the next of them is due. There must be one.
+    std::uint64_t next_due_ns() noexcept { return slots_[*first_put_off()].due_ns; }
 
     // -- poll role ---------------------------------------------------------------------------
 
@@ -241,6 +263,13 @@ class SlotPool {
     S& at(std::uint32_t i) noexcept { return slots_[i]; }
 
   private:
+    // Few at a time, if any: a scan is cheaper than keeping order.
+    std::vector<std::uint32_t>::iterator first_put_off() noexcept {
+        return std::min_element(put_off_.begin(), put_off_.end(),
+                                [this](std::uint32_t a, std::uint32_t b) {
+                                    return slots_[a].due_ns < slots_[b].due_ns;
+                                });
+    }
     static void copy_stage(InFlight& out, const char* name) noexcept {
         std::size_t i = 0;
         for (; name[i] != '\0' && i + 1 < sizeof(out.stage); ++i)
@@ -271,6 +300,7 @@ class SlotPool {
 
     // submit role
     alignas(64) std::vector<std::uint32_t> stash_;
+    std::vector<std::uint32_t> put_off_;
     RoleCounter taken_;
     RoleCounter returned_;
 

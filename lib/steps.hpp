@@ -26,7 +26,6 @@ inline namespace v0 {
 struct SubmitRole {
     std::uint32_t attempts = 0;       // submit calls in vain, in a row
     std::uint64_t reaped_before = 0;  // poll counter at the last attempt: any progress since?
-    std::uint64_t hold_until_ns = 0;  // nothing is submitted before; 0: no hold
     bool published = false;  // something lies on the ready list that the poller may sleep over
     bool leave_sent = false;
     bool cancel_sent = false;
@@ -104,10 +103,11 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Re
         role.published = true;
     while (auto* slot = driver.slots().next_continuation())
         refuse(*slot, -ECANCELED);
+    while (auto* slot = driver.slots().next_put_off(UINT64_MAX))
+        refuse(*slot, -ECANCELED);
     if (role.cancel_sent)
         return;
     role.cancel_sent = true;
-    role.hold_until_ns = 0;
     driver.abandon(refuse, -ECANCELED);
     for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
         // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
@@ -116,37 +116,49 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Re
 }
 
 // Slots that a short transfer or a passing error sends to the kernel again, before any new work.
+// The first retries of a piece are immediate, later ones wait: 100 us, doubling, at most 50 ms.
+// Each waits by itself: a request that hears EAGAIN for ever holds up nobody else.
 template <Driver D>
-bool push_continuations(IoSharedContext& context, SubmitRole& role, D& driver) {
+bool push_continuations(IoSharedContext& context, D& driver) {
+    auto& slots = driver.slots();
     bool moved = false;
     while (driver.room() != 0) {
-        auto* slot = driver.slots().next_continuation();
+        auto* slot = slots.next_continuation();
         if (slot == nullptr)
             break;
-        // The first retries are immediate, the others wait: 100 us, doubling, at most 50 ms.
-        if (slot->retries > 3)
-            role.hold_until_ns = std::max(
-                role.hold_until_ns,
-                context.clock_ns() + static_cast<std::uint64_t>(backoff_ns(slot->retries - 4u)));
+        if (slot->retries > 3) {
+            slots.put_off(*slot, context.clock_ns() +
+                                     static_cast<std::uint64_t>(backoff_ns(slot->retries - 4u)));
+            continue;
+        }
+        driver.push_again(*slot);
+        moved = true;
+    }
+    while (slots.has_put_off() && driver.room() != 0) {
+        auto* slot = slots.next_put_off(context.clock_ns());
+        if (slot == nullptr)
+            break;
         driver.push_again(*slot);
         moved = true;
     }
     return moved;
 }
 
-// While retries wait for their time nothing is submitted, so that nothing overtakes them.
-inline bool holds(IoSharedContext& context, SubmitRole& role, SubmitOutcome& outcome) noexcept {
-    if (role.hold_until_ns == 0)
-        return false;
+// The submitter's sleep ends when the next put-off retry is due. For one that is due by now there
+// is no sleep, unless it has no room: then what makes room ends the sleep.
+template <Driver D>
+void wake_for_put_off(IoSharedContext& context, D& driver, SubmitOutcome& outcome) {
+    if (!driver.slots().has_put_off())
+        return;
     const std::uint64_t now = context.clock_ns();
-    if (now >= role.hold_until_ns) {
-        role.hold_until_ns = 0;
-        return false;
+    const std::uint64_t due = driver.slots().next_due_ns();
+    if (due <= now) {
+        outcome.moved |= driver.room() != 0;
+        return;
     }
-    outcome.moved = false;
-    outcome.wants = EventCount::Wants::urgent_only;
-    outcome.limit_ns = static_cast<std::int64_t>(role.hold_until_ns - now);
-    return true;
+    const auto left = static_cast<std::int64_t>(due - now);
+    if (outcome.limit_ns == EventCount::kNoLimit || outcome.limit_ns > left)
+        outcome.limit_ns = left;
 }
 
 // The engine's own messages, where they are due. True if one waits to be handed over.
@@ -204,7 +216,7 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     if (context.closing.cancelling.load(std::memory_order_acquire))
         steps::cancel_everything(context, role, driver, refuse);
 
-    outcome.moved |= steps::push_continuations(context, role, driver);
+    outcome.moved |= steps::push_continuations(context, driver);
     steps::SlotFiller<D> filler(context, role, driver, offload);
     // Looked at once, after prepare(): a slot that comes free later moves the epoch.
     const std::size_t free_slots = slots.available();
@@ -242,14 +254,14 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
             driver.abandon(refuse, -handed.error);
         }
     };
-    if (!steps::holds(context, role, outcome))
-        hand_over();
+    hand_over();
     if (steps::push_signals(context, role, driver))
         hand_over();
 
     if (context.nudge.owed() ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);
+    steps::wake_for_put_off(context, driver, outcome);
     // With a backlog and no slot for it, more work is no news; a free slot is. Without a backlog it
     // is the other way round: so a slot that comes free wakes nobody who has nothing to put into
     // it.

@@ -3,8 +3,8 @@
 #
 # Which Debian packages the project needs, and how they get there. Sourced by the scripts beside it.
 #
-# On Debian 12 `pkg-config` is an empty package that brings `pkgconf`, which holds the program; later
-# releases have only the latter. So `pkgconf` is what is looked for and installed.
+# On Debian 12 `pkg-config` is an empty package that brings `pkgconf`, which holds the program; in
+# later releases there is only the latter. So `pkgconf` is what is looked for and installed.
 
 readonly PACKAGES_CORE=(
     g++ meson ninja-build pkgconf

@@ -93,7 +93,7 @@ class RequestQueue {
     alignas(64) std::atomic<std::uint64_t> counted_in_{0};  // producers write
     // Some earlier counted_out_, on the producers' own line. relaxed: too low is harmless.
     std::atomic<std::uint64_t> known_out_{0};
-    alignas(64) RoleCounter counted_out_;  // submit role writes
+    alignas(64) std::atomic<std::uint64_t> counted_out_{0};  // submit role writes
     alignas(64) moodycamel::ConcurrentQueue<Request*, QueueTraits> requests_;
     moodycamel::ConsumerToken consumer_;  // submit role's own
 };

@@ -47,8 +47,8 @@ skip() {
     outcome skip "$1" "$2"
 }
 
-# check FACT COMMAND...: passes if the command succeeds, is skipped if it exits with 77, else fails and
-# shows what it said. A function fails at its first failing line.
+# check FACT COMMAND...: passes if the command succeeds, is skipped if it exits with 77, else fails
+# and shows what it said. A function fails at its first failing line.
 check() {
     local fact=$1 code=0
     shift

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Sourced by the tests of the command lines, after ../abi/common.sh: runs a program and looks at what
-# it printed and how it ended.
+# Sourced by the tests of the command lines, after ../abi/common.sh: runs a program and looks at
+# what it printed and how it ended.
 #
 #     run PROGRAM ARGUMENT...    leaves $code, and the output in $out and $err
 #     fails_with CODE TEXT PROGRAM ARGUMENT...

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The scripts beside the tools: what they say, and how packages are looked for. Nothing is installed:
-# programs of the system are played by stand-ins.
+# The scripts beside the tools: what they say, and how packages are looked for. Nothing is
+# installed: programs of the system are played by stand-ins.
 # shellcheck disable=SC2317,SC2154,SC2034  # checks are called by name; sourced files set variables
 # shellcheck disable=SC2016  # the texts of stand-ins expand when those run
 set -euo pipefail

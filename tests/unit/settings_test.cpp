@@ -66,7 +66,8 @@ TEST_CASE("the default options are right", "[settings]") {
     REQUIRE(passes(Options()));
 }
 
-TEST_CASE("each number passes at its limits and is refused beyond, never cut", "[settings][A4]") {
+TEST_CASE("defect 9: each number passes at its limits and is refused beyond, never cut",
+          "[settings][A4][defect-9]") {
     for (const Limits& limits : kLimits) {
         INFO(limits.name);
         Options options;

@@ -108,6 +108,32 @@ TEST_CASE("a slot that continues keeps its request, and comes back filled, in or
     REQUIRE(pool.in_use() == 2);
 }
 
+TEST_CASE("a retry that is put off comes back when its time has come, the earliest first",
+          "[slots]") {
+    Pool pool(3);
+    test::Requests requests;
+    Slot& late = pool.take(requests.read(0), 1);
+    Slot& early = pool.take(requests.read(1), 1);
+    Slot& middle = pool.take(requests.read(2), 1);
+    REQUIRE_FALSE(pool.has_put_off());
+    REQUIRE(pool.next_put_off(UINT64_MAX) == nullptr);
+    pool.put_off(late, 300);
+    pool.put_off(early, 100);
+    pool.put_off(middle, 200);
+    REQUIRE(pool.has_put_off());
+    REQUIRE(pool.next_due_ns() == 100);
+    REQUIRE(late.state.load() == SlotState::continuing);
+    REQUIRE(pool.next_put_off(99) == nullptr);
+    REQUIRE(pool.next_put_off(100) == &early);
+    REQUIRE(early.state.load() == SlotState::filled);
+    REQUIRE(pool.next_put_off(100) == nullptr);
+    REQUIRE(pool.next_due_ns() == 200);
+    REQUIRE(pool.next_put_off(1000) == &middle);
+    REQUIRE(pool.next_put_off(1000) == &late);
+    REQUIRE_FALSE(pool.has_put_off());
+    REQUIRE(pool.in_use() == 3);
+}
+
 TEST_CASE("a completion of no living request finds no slot", "[slots][H1]") {
     Pool pool(2);
     test::Requests requests;

@@ -70,7 +70,8 @@ TEST_CASE("requests of one channel leave in the order in which each thread submi
     REQUIRE(rig.context.accepted() == kProducers * kEach);
 }
 
-TEST_CASE("counts of a queue never go below zero, whoever looks when", "[queue][threads][A7]") {
+TEST_CASE("defect 9: counts of a queue never go below zero, whoever looks when",
+          "[queue][threads][A7][defect-9]") {
     constexpr std::uint64_t kEach = 20'000;
     constexpr std::uint32_t kLimit = 16;
     RequestQueue queue(kLimit);

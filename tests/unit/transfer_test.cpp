@@ -78,8 +78,8 @@ TEST_CASE("progress moves pointer, length and offset together, and leaves the re
     REQUIRE(request.offset == 5000);
 }
 
-TEST_CASE("a transfer beyond 2 GiB goes in aligned pieces of 1 GiB at 64-bit offsets",
-          "[transfer][A12]") {
+TEST_CASE("defect 9: a transfer beyond 2 GiB goes in aligned pieces of 1 GiB at 64-bit offsets",
+          "[transfer][A12][defect-9]") {
     constexpr std::uint64_t kLength = 5 * kGiB + 12345;
     constexpr std::uint64_t kOffset = 7 * kGiB + 512;
     constexpr std::uint64_t kMemory = 16 * kGiB;

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+//
+// Reading submission queue entries.
+#include "drivers/sim/sim_uring.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+namespace ioengine {
+inline namespace v0 {
+
+namespace {
+
+// 0, or the -errno that the entry completes with. See the prep functions of liburing.h for where
+// each operation keeps its arguments.
+int translate(const io_uring_sqe& sqe, SimOperation& out) noexcept {
+    out.token = sqe.user_data;
+    out.fd = sqe.fd;
+    out.data = reinterpret_cast<void*>(sqe.addr);
+    out.size = sqe.len;
+    out.offset = sqe.off;
+    // Nothing that we use sets these: links, drains, fixed files, chosen buffers, credentials.
+    if (sqe.flags != 0 || sqe.buf_index != 0 || sqe.personality != 0 || sqe.addr3 != 0)
+        return -EINVAL;
+    switch (sqe.opcode) {
+    case IORING_OP_NOP:
+        out.action = IOAction::nop;
+        return 0;
+    case IORING_OP_READ:
+    case IORING_OP_READV:
+        out.action = IOAction::read;
+        break;
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
+        out.action = IOAction::write;
+        break;
+    case IORING_OP_FSYNC:
+        out.action =
+            (sqe.fsync_flags & IORING_FSYNC_DATASYNC) != 0 ? IOAction::fdatasync : IOAction::fsync;
+        return sqe.addr != 0 || sqe.ioprio != 0 ? -EINVAL : 0;
+    case IORING_OP_FALLOCATE:
+        out.action = IOAction::fallocate;
+        out.mode = static_cast<int>(sqe.len);
+        out.size = sqe.addr;
+        return sqe.rw_flags != 0 || sqe.ioprio != 0 ? -EINVAL : 0;
+    case IORING_OP_SYNC_FILE_RANGE:
+        out.action = IOAction::sync_file_range;
+        return sqe.addr != 0 || sqe.ioprio != 0 ? -EINVAL : 0;
+    default:
+        return -EINVAL;
+    }
+    out.vectored = sqe.opcode == IORING_OP_READV || sqe.opcode == IORING_OP_WRITEV;
+    out.rw_flags = static_cast<int>(sqe.rw_flags);
+    return 0;
+}
+
+}  // namespace
+
+io_uring_sqe* SimUring::next_sqe() noexcept {
+    if (room() == 0)
+        return nullptr;
+    io_uring_sqe& sqe = entry(tail_++);
+    std::memset(&sqe, 0xA5, sizeof sqe);
+    return &sqe;
+}
+
+int SimUring::submit() noexcept {
+    world_->seam();
+    const unsigned count = unsubmitted();
+    const int answer = world_->called(SimCall::submit, count, submit_prefix());
+    world_->seam();
+    return answer;
+}
+
+int SimUring::submit_prefix() {
+    SimFaults& faults = world_->faults();
+    const unsigned count = unsubmitted();
+    if (count == 0)
+        return 0;
+    if (const int answer = faults.submit_answer(world_->now_ns(), true))
+        return answer;
+    if (shape_.busy_when_spilled && world_->spilled() != 0) {
+        world_->flush_spilled();
+        if (world_->spilled() != 0) {
+            faults.note(Fault::ebusy);
+            return -EBUSY;
+        }
+    }
+    const auto limit = static_cast<unsigned>(faults.entries_taken(count));
+    for (unsigned taken = 0; taken < limit; ++taken) {
+        const io_uring_sqe sqe = entry(head_++);
+        if (start(sqe))
+            continue;
+        faults.note(taken == 0 ? Fault::bad_head : Fault::bad_middle);
+        if (!shape_.submit_all)
+            return static_cast<int>(taken + 1);
+    }
+    return static_cast<int>(limit);
+}
+
+bool SimUring::start(const io_uring_sqe& sqe) {
+    if (sqe.opcode == IORING_OP_ASYNC_CANCEL) {
+        start_cancel(sqe);
+        return true;
+    }
+    SimOperation operation;
+    int answer = translate(sqe, operation);
+    if (answer == 0 && operation.action != IOAction::nop &&
+        world_->files.find(operation.fd) == nullptr)
+        answer = -EBADF;
+    if (answer == 0)
+        answer = world_->faults().entry_answer();
+    if (answer == 0) {
+        world_->begin(operation);
+        return true;
+    }
+    world_->answer_at_once(operation, answer);
+    return false;
+}
+
+// The answer to a cancellation comes after the completion of what it cancelled.
+void SimUring::start_cancel(const io_uring_sqe& sqe) {
+    SimOperation operation;
+    operation.token = sqe.user_data;
+    world_->answer_at_once(operation, world_->cancel(sqe.addr));
+}
+
+int SimUring::wait() noexcept {
+    world_->seam();
+    int answer = 0;
+    if (!world_->has_completion()) {
+        const bool denied = world_->faults().denied(world_->now_ns());
+        answer = denied ? -EPERM : -EINTR;
+    }
+    if (world_->ready() == 0)
+        world_->flush_spilled();
+    return world_->called(SimCall::wait, 1, answer);
+}
+
+FileShape SimUring::shape_of(int fd) const noexcept {
+    world_->seam();
+    return world_->files.shape_of(fd);
+}
+
+int SimUring::alignment_refusal(const Request& request) const noexcept {
+    if (world_->watcher.scheduled != nullptr)
+        world_->watcher.scheduled(world_->watcher.user, request);
+    world_->seam();
+    return world_->files.alignment_refusal(request);
+}
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+//
+// SimUring: the simulated kernel behind the calls of an io_uring. Takes the place of LinuxUring in
+// UringDriver.
+//
+// The submission ring is an array of entries of its own; one that is handed out is full of rubbish,
+// so that a field which the driver forgets to set shows. submit() consumes a prefix. Errors of a
+// request are completions. Completions that do not fit the ring spill over and are fetched when the
+// ring is found empty, as liburing and the kernel do (IORING_FEAT_NODROP).
+#pragma once
+
+// Before liburing.h, whose linux/fs.h has a macro BLOCK_SIZE that the queue's header cannot stand.
+#include "lib/shared_context.hpp"
+
+#include "drivers/sim/world.hpp"
+#include "lib/short_io.hpp"
+
+#include <ioengine/request.hpp>
+
+#include <liburing.h>
+
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+namespace ioengine {
+inline namespace v0 {
+
+// What peek() fills: the driver's copy of a completion.
+template <class E>
+concept RingEvent = requires(E& event) {
+    requires std::unsigned_integral<decltype(event.user_data)>;
+    requires std::signed_integral<decltype(event.result)>;
+};
+
+class SimUring {
+  public:
+    SimUring(SimWorld& world, const SimRingShape& shape)
+        : world_(&world), shape_(shape), entries_(shape.sq_entries) {}
+
+    // -- submit role -------------------------------------------------------------------------
+
+    io_uring_sqe* next_sqe() noexcept;
+    int submit() noexcept;
+    unsigned unsubmitted() noexcept { return tail_ - head_; }
+    unsigned room() noexcept { return shape_.sq_entries - unsubmitted(); }
+    template <class F>
+    requires std::is_invocable_v<F&, std::uint64_t>
+    void withdraw(F&& taken) noexcept {
+        while (tail_ != head_) {
+            const std::uint64_t token = entry(head_++).user_data;
+            if (world_->watcher.withdrawn != nullptr)
+                world_->watcher.withdrawn(world_->watcher.user, token);
+            taken(token);
+        }
+    }
+
+    // -- poll role ---------------------------------------------------------------------------
+
+    template <RingEvent Event>
+    int peek(unsigned max, Event* events) noexcept {
+        world_->seam();
+        if (world_->ready() == 0)
+            world_->flush_spilled();
+        unsigned count = 0;
+        SimCompletion completion;
+        while (count < max && world_->take(1, &completion) == 1) {
+            events[count].user_data = completion.token;
+            events[count].result = static_cast<decltype(events->result)>(completion.result);
+            ++count;
+        }
+        return static_cast<int>(count);
+    }
+    // The caller sees to it that this would not have to wait; if nothing is there, a signal came.
+    int wait() noexcept;
+    bool overflowed() noexcept { return world_->spilled() != 0; }
+
+    void destroy() noexcept { world_->destroy(); }
+
+    FileShape shape_of(int fd) const noexcept;
+    int alignment_refusal(const Request& request) const noexcept;
+    std::int64_t run_here(const Request& request) noexcept { return world_->run_here(request); }
+
+  private:
+    io_uring_sqe& entry(unsigned at) noexcept { return entries_[at & (shape_.sq_entries - 1)]; }
+    int submit_prefix();
+    // False if the entry failed at once.
+    bool start(const io_uring_sqe& sqe);
+    void start_cancel(const io_uring_sqe& sqe);
+
+    SimWorld* world_;
+    SimRingShape shape_;
+    std::vector<io_uring_sqe> entries_;
+    unsigned head_ = 0;
+    unsigned tail_ = 0;
+};
+
+}  // namespace v0
+}  // namespace ioengine

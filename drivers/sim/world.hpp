@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+//
+// SimWorld: a kernel in a box. Files, a clock, operations in flight, and completions that wait to
+// be reaped. SimAio and SimUring are two doors to it.
+//
+// Nothing happens by itself and nothing in here waits: whoever owns the world moves its clock, and
+// operations complete at the moment they are due. Everything that could go either way comes from
+// the seed. One thread.
+//
+//   begin() -> in flight -> (due, or cancelled) -> carry out on the file -> ready, or spilled
+//                                                                             take()
+#pragma once
+
+#include "drivers/sim/faults.hpp"
+#include "drivers/sim/files.hpp"
+#include "drivers/sim/operation.hpp"
+
+#include <ioengine/request.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+namespace ioengine {
+inline namespace v0 {
+
+struct SimCompletion {
+    std::uint64_t token = 0;
+    std::int64_t result = 0;
+};
+
+// What differs between kernels and machines, apart from faults.
+struct SimShape {
+    std::uint64_t latency_min_ns = 5'000;
+    std::uint64_t latency_max_ns = 80'000;
+    std::size_t ready_max = SIZE_MAX;  // places in the completion ring; more spill over
+    std::size_t burst_min = 65;        // as many completions at one moment are a burst
+    bool late_vectors = false;         // iovecs are read at the completion, not at the entry
+    std::uint32_t cancels_ppm = 500'000;
+};
+
+// What differs between rings.
+struct SimRingShape {
+    std::uint32_t sq_entries = 4;   // a power of two
+    bool submit_all = true;         // else a call ends behind an entry that fails at once
+    bool busy_when_spilled = true;  // submit() is EBUSY until what has spilled over is reaped
+};
+
+class SimWorld {
+  public:
+    static constexpr std::uint64_t kNever = UINT64_MAX;
+
+    SimWorld(const SimShape& shape, const FaultPlan& plan, std::uint64_t seed)
+        : shape_(shape), faults_(plan, seed), random_(seed ^ 0x736d6f6b65ULL) {}
+
+    SimFiles files;
+    SimWatcher watcher;
+
+    SimFaults& faults() noexcept { return faults_; }
+    const SimFaults& faults() const noexcept { return faults_; }
+
+    // -- time --------------------------------------------------------------------------------
+
+    std::uint64_t now_ns() const noexcept { return now_ns_; }
+    // When the next operation is due; kNever if none is.
+    std::uint64_t next_due_ns() const noexcept { return next_due_ns_; }
+    // Moves the clock forward and completes what is due on the way.
+    void advance_to(std::uint64_t now_ns);
+    // No more faults. What was stalled, or would never complete, is due soon.
+    void calm();
+    // Completes soon what never would.
+    void release_never();
+
+    // -- the doors' side ---------------------------------------------------------------------
+
+    // The operation enters. Its fate and its time are drawn.
+    void begin(const SimOperation& asked);
+    // The operation enters and is answered at once, without a fate: a bad descriptor, a no-op.
+    void answer_at_once(const SimOperation& asked, std::int64_t result);
+    // 0: it will complete with ECANCELED; -EALREADY: too late; -ENOENT: unknown.
+    int cancel(std::uint64_t token);
+    // By a blocking call.
+    std::int64_t run_here(const Request& request);
+
+    std::size_t in_flight() const noexcept { return in_flight_.size(); }
+    std::size_t never_in_flight() const noexcept;
+    bool has_completion() const noexcept { return !ready_.empty() || !spilled_.empty(); }
+    std::size_t ready() const noexcept { return ready_.size(); }
+    std::size_t spilled() const noexcept { return spilled_.size(); }
+    // Moves what has spilled over to the ring, as far as there is room.
+    void flush_spilled();
+    // Up to `max` completions from the ring; how many.
+    std::size_t take(std::size_t max, SimCompletion* out);
+
+    // A completion of a request long finished, ready at once.
+    void repeat_stale(const SimCompletion& stale);
+
+    // The kernel's context is gone; how many operations were still in flight then.
+    void destroy() noexcept { destroyed_with_ = in_flight_.size(); }
+    std::size_t destroyed_with() const noexcept { return destroyed_with_; }
+
+    // -- watching ----------------------------------------------------------------------------
+
+    void seam() {
+        if (watcher.seam != nullptr)
+            watcher.seam(watcher.user);
+    }
+    int called(SimCall call, std::int64_t count, int answer) {
+        if (watcher.called != nullptr)
+            watcher.called(watcher.user, call, count, answer);
+        return answer;
+    }
+
+  private:
+    struct InFlight {
+        std::uint64_t due_ns;
+        std::uint64_t sequence;
+        std::uint32_t place;  // in operations_
+    };
+
+    std::uint32_t place_for(const SimOperation& asked);
+    void leave_place(std::uint32_t place) { free_.push_back(place); }
+    void draw_fate(SimOperation& operation, const FaultRule* rule);
+    void draw_time(SimOperation& operation, const FaultRule* rule);
+    void find_next_due() noexcept;
+    std::size_t earliest() const noexcept;
+    void finish(std::size_t which, bool cancelled);
+    std::int64_t carry_out(SimOperation& operation, bool cancelled);
+    std::int64_t transfer(SimOperation& operation, SimFile& file);
+    std::int64_t fail(SimOperation& operation, SimFile* file, std::int64_t error,
+                      std::uint64_t torn_max);
+    std::int64_t move(SimOperation& operation, SimFile& file, std::uint64_t bytes_max);
+    void post(const SimCompletion& completion);
+    void hurry(bool never_only);
+
+    const SimShape shape_;
+    SimFaults faults_;
+    SimRandom random_;
+    std::uint64_t now_ns_ = 1'000'000'000;
+    std::uint64_t last_due_ns_ = 0;     // of ordinary operations, which keep their order
+    std::uint64_t burst_until_ns_ = 0;  // until then, all ordinary operations are due then
+    std::uint64_t next_due_ns_ = kNever;
+    std::uint64_t burst_due_ns_ = kNever;  // the moment of the latest burst
+    std::uint64_t sequence_ = 0;
+    std::size_t destroyed_with_ = 0;
+
+    std::vector<SimOperation> operations_;
+    std::vector<std::uint32_t> free_;  // places in operations_
+    std::vector<InFlight> in_flight_;  // in no order
+    std::deque<SimCompletion> ready_;
+    std::deque<SimCompletion> spilled_;
+};
+
+}  // namespace v0
+}  // namespace ioengine

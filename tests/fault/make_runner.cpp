@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// make_runner() for this binary: drivers over the fault layer, in the threads of a split runner.
+#include "tests/fault/faulty_context.hpp"
+#include "tests/fault/make_driver.hpp"
+
+#include "lib/split_runner.hpp"
+
+#if IOENGINE_HAVE_AIO
+#include "drivers/aio/aio_backend.hpp"
+#endif
+#if IOENGINE_HAVE_URING
+#include "drivers/uring/uring_backend.hpp"
+#endif
+
+#include <utility>
+
+namespace test {
+
+namespace {
+
+// Of the context that is being made.
+FaultPlan* g_plan = nullptr;
+
+template <class D>
+std::unique_ptr<ioengine::Runner> split(const ioengine::RunnerSetup& setup,
+                                        std::unique_ptr<D> driver, int rc, ioengine::Error& error) {
+    if (driver != nullptr)
+        return std::make_unique<ioengine::SplitRunner<D>>(setup, std::move(driver));
+    ioengine::fill_error(error, ioengine::ErrorCode::system, -rc, "the kernel refused the set-up",
+                         "see errno");
+    return nullptr;
+}
+
+}  // namespace
+
+#if IOENGINE_HAVE_AIO
+std::unique_ptr<FaultyAioDriver> make_aio_driver(ioengine::IoSharedContext& context,
+                                                 FaultPlan& plan, int* error) {
+    ioengine::AioSetup setup;
+    setup.depth = context.config.depth;
+    setup.signal_file = ioengine::SignalFile::open();
+    setup.submit_counters = &context.submit_counters;
+    setup.poll_counters = &context.poll_counters;
+    ioengine::LinuxAio kernel;
+    *error = kernel.setup(FaultyAioDriver::events_for(setup.depth), plan.aio_ring_reap);
+    if (*error < 0)
+        return nullptr;
+    return std::make_unique<FaultyAioDriver>(FaultyAio(std::move(kernel), plan), std::move(setup));
+}
+#endif
+
+#if IOENGINE_HAVE_URING
+std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& context,
+                                                     FaultPlan& plan, int* error) {
+    ioengine::UringSetup setup;
+    setup.depth = context.config.depth;
+    setup.signal_file = ioengine::SignalFile::open();
+    setup.submit_counters = &context.submit_counters;
+    setup.poll_counters = &context.poll_counters;
+    ioengine::UringRingSetup ring;
+    ring.sq_entries =
+        plan.sq_entries != 0 ? plan.sq_entries : FaultyUringDriver::sq_entries_for(setup.depth);
+    ring.cq_entries =
+        plan.cq_entries != 0 ? plan.cq_entries : FaultyUringDriver::cq_entries_for(setup.depth);
+    ring.submit_all = plan.submit_all;
+    ioengine::LinuxUring kernel;
+    *error = kernel.setup(ring);
+    if (*error < 0)
+        return nullptr;
+    return std::make_unique<FaultyUringDriver>(FaultyUring(std::move(kernel), plan),
+                                               std::move(setup));
+}
+#endif
+
+ioengine::Expected<Context> try_faulty(ioengine::Backend backend, FaultPlan& plan,
+                                       ioengine::Options options) {
+    options.backend = backend;
+    options.log = FaultPlan::keep_message;
+    options.log_user = &plan;
+    g_plan = &plan;
+    auto made = Context::create(options);
+    g_plan = nullptr;
+    return made;
+}
+
+Context make_faulty(ioengine::Backend backend, FaultPlan& plan, ioengine::Options options) {
+    auto made = try_faulty(backend, plan, options);
+    if (!made)
+        FAIL("create(" << ioengine::backend_name(backend) << "): " << made.error().message);
+    return *std::move(made);
+}
+
+Context make_faulty(ioengine::Backend backend, FaultPlan& plan, std::uint32_t depth) {
+    ioengine::Options options;
+    options.depth = depth;
+    return make_faulty(backend, plan, options);
+}
+
+}  // namespace test
+
+namespace ioengine {
+inline namespace v0 {
+
+std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& report, Error& error) {
+    report.backend = setup.wish.backend;
+    int rc = 0;
+#if IOENGINE_HAVE_AIO
+    if (setup.wish.backend == Backend::aio && test::g_plan != nullptr) {
+        auto driver = test::make_aio_driver(*setup.context, *test::g_plan, &rc);
+        return test::split(setup, std::move(driver), rc, error);
+    }
+#endif
+#if IOENGINE_HAVE_URING
+    if (setup.wish.backend == Backend::uring && test::g_plan != nullptr) {
+        auto driver = test::make_uring_driver(*setup.context, *test::g_plan, &rc);
+        return test::split(setup, std::move(driver), rc, error);
+    }
+#endif
+    static_cast<void>(rc);
+    fill_error(error, ErrorCode::unsupported, 0, "no such backend beneath a fault plan", "");
+    return nullptr;
+}
+
+void probe_backends(const BackendWish&, const FeatureSet& disabled, ProbeReport& report) {
+#if IOENGINE_HAVE_URING
+    probe_uring(disabled, false, report);
+#endif
+#if IOENGINE_HAVE_AIO
+    probe_aio(disabled, report);
+#endif
+    static_cast<void>(disabled);
+    static_cast<void>(report);
+}
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+//
+// Oracle: the contract, checked from outside. It sees what the user asks, what the kernel answers
+// and what the user is told, and knows from the contract alone what must follow what:
+//
+//   one notice for each accepted request, none for a refused one, none while the kernel has it
+//   each piece given to the kernel is what is left of its request, in place and length
+//   each result is the one that the kernel's answers lead to, or an error that has a cause
+//   first in, first out within a channel, up to the kernel; nobody starves beyond the bound
+//   counters agree with what happened
+#pragma once
+
+#include "tests/sim/contents.hpp"
+#include "tests/sim/history.hpp"
+#include "tests/sim/scene.hpp"
+#include "tests/sim/subject.hpp"
+
+#include <ioengine/stats.hpp>
+
+#include <array>
+#include <cstdint>
+
+namespace sim {
+
+class Oracle {
+  public:
+    Oracle(const Scene& scene, ioengine::SimWorld& world, Contents& contents, History& history)
+        : scene_(scene), world_(world), contents_(contents), history_(history) {}
+
+    // -- the user's side ---------------------------------------------------------------------
+
+    void accepted(Subject& subject);
+    // The completion function was entered. Frees the subject's range.
+    void notice(Subject& subject);
+
+    // -- the scheduler -----------------------------------------------------------------------
+
+    void scheduled(const ioengine::Request& request);
+
+    // -- the kernel's side -------------------------------------------------------------------
+
+    // `reaped`: completions that the engine has taken so far.
+    void submit_called(int answer, std::uint64_t reaped);
+    void entered(Subject& subject, const ioengine::SimOperation& operation);
+    void answered(Subject& subject, const ioengine::SimOperation& operation, std::int64_t result);
+    void refused(Subject& subject, int answer);
+    void withdrawn(Subject& subject);
+    void ran_here(Subject& subject, std::int64_t result);
+
+    // -- the course of things ----------------------------------------------------------------
+
+    void cancelling() noexcept { cancelling_ = true; }
+    // Fails if the counters contradict what was seen.
+    void glance(const ioengine::Stats& stats) const;
+    // Everything is over. Fails if anything is left.
+    void check_end(const ioengine::Stats& stats);
+
+    std::uint64_t accepted_count() const noexcept { return accepted_; }
+    std::uint64_t noticed_count() const noexcept { return noticed_; }
+    std::uint64_t outstanding() const noexcept { return accepted_ - noticed_; }
+    std::uint64_t failed_count() const noexcept { return failed_; }
+    // The channel's queue is not at its limit.
+    bool room(ioengine::Channel channel) const noexcept {
+        return waiting(channel) < scene_.config.queue_limit && !cancelling_;
+    }
+
+  private:
+    static constexpr std::size_t kChannels = 4;  // by Channel's value; `automatic` is not used
+    static std::size_t index(ioengine::Channel channel) noexcept {
+        return static_cast<std::size_t>(channel);
+    }
+
+    // Exact until requests are cancelled, which the scheduler does not see.
+    std::uint64_t waiting(ioengine::Channel channel) const noexcept {
+        return accepted_in_[index(channel)] - scheduled_in_[index(channel)];
+    }
+    void check_piece(const Subject& subject, const ioengine::SimOperation& operation);
+    void check_vectors(const Subject& subject, const ioengine::SimOperation& operation);
+    void judge(Subject& subject, std::int64_t answer);
+    void end_with(Subject& subject, std::int64_t result) noexcept;
+    bool is_right(const Subject& subject, std::int64_t result) const;
+    bool engine_may_say(const Subject& subject, std::int64_t result) const;
+
+    const Scene& scene_;
+    ioengine::SimWorld& world_;
+    Contents& contents_;
+    History& history_;
+
+    std::uint64_t accepted_ = 0;
+    std::uint64_t noticed_ = 0;
+    std::uint64_t failed_ = 0;
+    std::uint64_t bytes_read_ = 0;
+    std::uint64_t bytes_written_ = 0;
+    bool cancelling_ = false;
+
+    // Submit calls in vain, in a row, and how often there were too many of them.
+    std::uint32_t vain_calls_ = 0;
+    std::uint64_t vain_reaped_ = 0;
+    std::uint64_t patience_ends_ = 0;
+    int last_submit_answer_ = 0;
+
+    std::array<std::uint64_t, kChannels> accepted_in_{};
+    std::array<std::uint64_t, kChannels> scheduled_in_{};
+    std::array<std::uint64_t, kChannels> entered_in_{};
+    // Others scheduled while the oldest of this channel waited.
+    std::array<std::uint64_t, kChannels> passed_over_{};
+    std::uint64_t priority_in_row_ = 0;
+};
+
+}  // namespace sim

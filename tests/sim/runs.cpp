@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//
+// From seed to seed, and the sums.
+#include "tests/sim/runs.hpp"
+
+#include "lib/config.hpp"
+#include "tests/sim/failure.hpp"
+#include "tests/sim/simulate.hpp"
+
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+
+namespace sim {
+
+using ioengine::Fault;
+
+namespace {
+
+constexpr std::size_t kSubjects = 300;
+
+Outcome simulate(const Scene& scene, SubjectPool& pool, History& history, bool verbose) {
+    switch (scene.backend) {
+    case Backend::aio:
+#if IOENGINE_HAVE_AIO
+        return simulate_aio(scene, pool, history, verbose);
+#else
+        break;
+#endif
+    case Backend::uring:
+#if IOENGINE_HAVE_URING
+        return simulate_uring(scene, pool, history, verbose);
+#else
+        break;
+#endif
+    }
+    fail("this build is without that backend");
+}
+
+}  // namespace
+
+std::vector<Backend> all_backends() {
+    std::vector<Backend> backends;
+    if (IOENGINE_HAVE_AIO)
+        backends.push_back(Backend::aio);
+    if (IOENGINE_HAVE_URING)
+        backends.push_back(Backend::uring);
+    return backends;
+}
+
+RunTotals run(const RunOptions& options) {
+    RunTotals totals;
+    SubjectPool pool(kSubjects);
+    const auto history = std::make_unique<History>();
+    for (std::uint64_t seed = options.seed;
+         totals.seeds < options.seeds_max && totals.requests < options.requests; ++seed) {
+        for (const Backend backend : options.backends) {
+            set_story({history.get(), seed, backend_name(backend)});
+            const Scene scene = draw_scene(seed, backend);
+            const Outcome outcome = simulate(scene, pool, *history, options.verbose);
+            totals.simulations += 1;
+            totals.requests += outcome.requests;
+            totals.failed_requests += outcome.failed_requests;
+            totals.ticks += outcome.ticks;
+            totals.digest = (totals.digest ^ outcome.digest) * 0x9e3779b97f4a7c15ULL;
+            totals.faults.add(outcome.faults);
+            if (options.verbose)
+                std::printf("seed %" PRIu64 " on %s: %" PRIu64 " requests, digest %016" PRIx64 "\n",
+                            seed, backend_name(backend), outcome.requests, outcome.digest);
+        }
+        ++totals.seeds;
+    }
+    set_story({});
+    return totals;
+}
+
+std::vector<Fault> missing_faults(const RunTotals& totals, const std::vector<Backend>& backends) {
+    bool uring = false;
+    for (const Backend backend : backends)
+        uring |= backend == Backend::uring;
+    std::vector<Fault> missing;
+    for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i) {
+        const auto fault = static_cast<Fault>(i);
+        // io_submit(2) has no EBUSY, and its completions do not spill over.
+        if (!uring && (fault == Fault::ebusy || fault == Fault::spilled))
+            continue;
+        if (fault == Fault::context_full && backends.front() != Backend::aio)
+            continue;
+        if (totals.faults.of(fault) == 0)
+            missing.push_back(fault);
+    }
+    return missing;
+}
+
+void print_totals(const RunTotals& totals) {
+    std::printf("%" PRIu64 " requests in %" PRIu64 " simulations of %" PRIu64 " seeds, %" PRIu64
+                " ended in an error, %" PRIu64 " ticks\n",
+                totals.requests, totals.simulations, totals.seeds, totals.failed_requests,
+                totals.ticks);
+    std::printf("digest %016" PRIx64 "\n", totals.digest);
+    const char* group = "";
+    for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i) {
+        const ioengine::FaultName& name = name_of(static_cast<Fault>(i));
+        if (std::strcmp(group, name.group) != 0)
+            std::printf("injected: %s\n", name.group);
+        group = name.group;
+        std::printf("  %-28s %12" PRIu64 "\n", name.name, totals.faults.injected[i]);
+    }
+}
+
+}  // namespace sim

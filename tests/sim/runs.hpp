@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//
+// Runs: many simulations, one seed after the other, until enough requests have gone through.
+#pragma once
+
+#include "drivers/sim/faults.hpp"
+#include "tests/sim/scene.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace sim {
+
+struct RunOptions {
+    std::uint64_t seed = 1;                // the first one
+    std::uint64_t seeds_max = UINT64_MAX;  // stops after so many
+    std::uint64_t requests = 1'000'000;    // or when so many have been accepted
+    std::vector<Backend> backends;         // each seed on each of them
+    bool verbose = false;
+};
+
+struct RunTotals {
+    std::uint64_t seeds = 0;
+    std::uint64_t simulations = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t failed_requests = 0;
+    std::uint64_t ticks = 0;
+    std::uint64_t digest = 0;  // of all histories in order
+    ioengine::FaultCounts faults;
+};
+
+// The backends of this build.
+std::vector<Backend> all_backends();
+
+// Ends the process with status 1 and the story of it if a simulation finds something.
+RunTotals run(const RunOptions& options);
+
+// Kinds of the groups that must have been injected at least once, and were not.
+std::vector<ioengine::Fault> missing_faults(const RunTotals& totals,
+                                            const std::vector<Backend>& backends);
+void print_totals(const RunTotals& totals);
+
+}  // namespace sim

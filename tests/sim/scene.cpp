@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+//
+// From a seed to a scene.
+#include "tests/sim/scene.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace sim {
+
+using ioengine::Fault;
+using ioengine::SimRandom;
+
+namespace {
+
+void draw_engine(Scene& scene, SimRandom& random) {
+    constexpr std::uint32_t kDepths[] = {1, 1, 2, 3, 4, 8, 16, 32, 80, 128, 160};
+    constexpr std::uint32_t kLimits[] = {1, 2, 4, 16, 64, 200};
+    constexpr std::uint32_t kBursts[] = {0, 0, 1, 2, 5};
+    scene.config.depth = random.pick(kDepths);
+    scene.config.queue_limit = random.pick(kLimits);
+    scene.config.read_budget = static_cast<std::uint32_t>(random.between(1, 16));
+    scene.config.write_budget = static_cast<std::uint32_t>(random.between(1, 16));
+    scene.config.priority_burst = random.pick(kBursts);
+    scene.config.histograms = random.coin();
+}
+
+void draw_kernel(Scene& scene, SimRandom& random) {
+    const std::uint32_t depth = scene.config.depth;
+    constexpr std::uint64_t kLatencies[] = {2'000, 20'000, 100'000, 1'000'000};
+    scene.kernel.latency_min_ns = 1'000;
+    scene.kernel.latency_max_ns = random.pick(kLatencies);
+    scene.kernel.late_vectors = random.coin();
+    constexpr std::uint32_t kCancels[] = {0, 200'000, 1'000'000};
+    scene.kernel.cancels_ppm = random.pick(kCancels);
+    scene.native_fsync = random.chance(800'000);
+    scene.has_fallocate = random.coin();
+    scene.has_sync_file_range = random.coin();
+
+    // Two more than the depth are what the engine asks for.
+    scene.aio_events = depth + 2;
+    if (scene.faults[Fault::context_full] != 0)
+        scene.aio_events = static_cast<std::uint32_t>(random.between(1, depth + 2));
+    scene.ring.sq_entries = std::bit_ceil(depth + 2);
+    if (random.chance(300'000))
+        scene.ring.sq_entries = std::min(scene.ring.sq_entries, 1u << random.below(5));
+    scene.ring.submit_all = random.coin();
+    scene.ring.busy_when_spilled = random.coin();
+    if (scene.backend != Backend::uring)
+        return;
+    scene.kernel.ready_max = 2 * scene.ring.sq_entries;
+    if (scene.faults[Fault::burst] != 0)
+        scene.kernel.ready_max = random.between(1, 16);
+    scene.kernel.burst_min = scene.kernel.ready_max + 1;
+}
+
+void draw_people(Scene& scene, SimRandom& random) {
+    scene.requests = random.between(300, 3'000);
+    scene.ending = random.pick({Ending::when_quiet, Ending::in_the_midst, Ending::past_deadline});
+    scene.close_after = scene.ending == Ending::when_quiet
+                            ? UINT64_MAX
+                            : random.between(scene.requests / 4, scene.requests);
+    scene.uses_sink = random.chance(400'000);
+    scene.sink_at_once_ppm = random.pick({0u, 300'000u});
+    scene.callback_submits_ppm = random.pick({0u, 100'000u, 700'000u});
+    scene.waits_ppm = random.pick({0u, 200'000u});
+    scene.thinks_ppm = random.pick({0u, 10'000u, 200'000u});
+    scene.seam_ppm = random.pick({0u, 20'000u, 200'000u});
+    scene.wakes_ppm = random.pick({0u, 0u, 5'000u});
+    scene.tick_max_ns = random.pick({50u, 500u, 5'000u});
+}
+
+}  // namespace
+
+const char* backend_name(Backend backend) noexcept {
+    return backend == Backend::aio ? "aio" : "uring";
+}
+
+Scene draw_scene(std::uint64_t seed, Backend backend) {
+    SimRandom random(seed * 2 + static_cast<std::uint64_t>(backend));
+    Scene scene;
+    scene.seed = seed;
+    scene.backend = backend;
+    scene.faults = ioengine::FaultPlan::drawn(random);
+    draw_engine(scene, random);
+    draw_kernel(scene, random);
+    draw_people(scene, random);
+    return scene;
+}
+
+}  // namespace sim

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+//
+// Scene: everything about one simulation that its seed decides before it begins.
+#pragma once
+
+#include "drivers/sim/world.hpp"
+#include "lib/shared_context.hpp"
+
+#include <cstdint>
+
+namespace sim {
+
+enum class Backend : std::uint8_t { aio, uring };
+const char* backend_name(Backend backend) noexcept;
+
+// When shutdown comes.
+enum class Ending : std::uint8_t {
+    when_quiet,    // after the last request, once the faults are over
+    in_the_midst,  // while requests and faults are flying
+    past_deadline  // the same, and what is left is cancelled
+};
+
+struct Scene {
+    std::uint64_t seed = 0;
+    Backend backend = Backend::aio;
+    ioengine::ContextConfig config;
+    ioengine::FaultPlan faults;
+
+    // the kernel
+    ioengine::SimShape kernel;
+    ioengine::SimRingShape ring;
+    std::uint32_t aio_events = 0;
+    bool native_fsync = true;
+    bool has_fallocate = true;
+    bool has_sync_file_range = true;
+
+    // the people
+    std::uint64_t requests = 0;  // as many are accepted before the faults end
+    std::uint64_t close_after = 0;
+    Ending ending = Ending::when_quiet;
+    bool uses_sink = false;
+    std::uint32_t sink_at_once_ppm = 0;      // the sink runs a delivery inside the poller
+    std::uint32_t callback_submits_ppm = 0;  // a callback submits again
+    std::uint32_t waits_ppm = 0;             // a refused submission waits for a place
+    std::uint32_t thinks_ppm = 0;            // the user pauses, so that all may fall asleep
+
+    // chance in the order of things
+    std::uint32_t seam_ppm = 0;   // another role runs in the middle of a step
+    std::uint32_t wakes_ppm = 0;  // a parked submitter wakes for nothing
+    std::uint64_t tick_max_ns = 0;
+};
+
+Scene draw_scene(std::uint64_t seed, Backend backend);
+
+}  // namespace sim

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+//
+// Simulations over the io_uring driver.
+#include "tests/sim/simulate.hpp"
+
+#include "drivers/sim/sim_uring.hpp"
+#include "drivers/uring/uring_driver.hpp"
+#include "tests/sim/simulation_parts.hpp"
+
+#include <utility>
+
+namespace sim {
+
+Outcome simulate_uring(const Scene& scene, SubjectPool& pool, History& history, bool verbose) {
+    using Driver = ioengine::UringDriver<ioengine::SimUring>;
+    const auto make = [](const Scene& drawn, ioengine::SimWorld& world,
+                         ioengine::IoSharedContext& context) {
+        ioengine::UringSetup setup;
+        setup.depth = drawn.config.depth;
+        setup.signal_file = ioengine::SignalFile::open();
+        setup.has_fallocate = drawn.has_fallocate;
+        setup.has_sync_file_range = drawn.has_sync_file_range;
+        setup.submit_counters = &context.submit_counters;
+        setup.poll_counters = &context.poll_counters;
+        world.files.open_signal(setup.signal_file.fd());
+        return std::make_unique<Driver>(ioengine::SimUring(world, drawn.ring), std::move(setup));
+    };
+    return std::make_unique<Simulation<Driver>>(scene, pool, history, verbose, make)->run();
+}
+
+}  // namespace sim

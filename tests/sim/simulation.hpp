@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// Simulation: one scene from beginning to end, in one thread. At each tick chance picks who runs:
+// the user, an engine thread, the kernel, a worker, the closer. In the middle of a step, wherever
+// it calls the kernel, the clock or a callback, chance may let somebody else run as well.
+//
+// A first part with faults, a second one without, in which everything must come to an end: if at
+// any time nobody can run and something is left, a wake-up was lost; if it takes too many ticks,
+// somebody spins.
+#pragma once
+
+#include "drivers/sim/world.hpp"
+#include "lib/steps.hpp"
+#include "tests/sim/closer.hpp"
+#include "tests/sim/contents.hpp"
+#include "tests/sim/failure.hpp"
+#include "tests/sim/history.hpp"
+#include "tests/sim/oracle.hpp"
+#include "tests/sim/roles.hpp"
+#include "tests/sim/scene.hpp"
+#include "tests/sim/sink.hpp"
+#include "tests/sim/subject.hpp"
+#include "tests/sim/user.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+
+namespace sim {
+
+struct Outcome {
+    std::uint64_t digest = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t failed_requests = 0;
+    std::uint64_t ticks = 0;
+    ioengine::FaultCounts faults;
+};
+
+// Makes the driver of a scene: std::unique_ptr<D> operator()(const Scene&, SimWorld&, context).
+template <class M, class D>
+concept DriverMaker = requires(M& make, const Scene& scene, ioengine::SimWorld& world,
+                               ioengine::IoSharedContext& context) {
+    { make(scene, world, context) } -> std::same_as<std::unique_ptr<D>>;
+};
+
+template <ioengine::Driver D>
+class Simulation {
+  public:
+    template <DriverMaker<D> Make>
+    Simulation(const Scene& scene, SubjectPool& pool, History& history, bool verbose, Make&& make)
+        : scene_(scene), history_(begun(history, verbose)), pool_(pool),
+          random_(scene.seed ^ 0x7469636bULL), world_(scene.kernel, scene.faults, scene.seed),
+          contents_(world_, random_), sink_(scene_, history, random_.next()),
+          context_(config(), log_), driver_(make(scene_, world_, context_)),
+          oracle_(scene_, world_, contents_, history),
+          user_(scene_, world_, context_, contents_, oracle_, pool, history, random_.next()),
+          closer_(context_, world_, oracle_, history),
+          submitter_(context_, world_, history, *driver_),
+          poller_(context_, world_, history, *driver_, scene.backend == Backend::uring) {
+        watch();
+    }
+
+    Outcome run() {
+        pool_.reset();
+        user_.aim_at(scene_.requests);
+        with_faults();
+        without_faults();
+        end();
+        return {history_.digest(), oracle_.accepted_count(), oracle_.failed_count(), ticks_,
+                world_.faults().counts()};
+    }
+
+  private:
+    enum Actor : std::size_t { kUser, kSubmitter, kPoller, kKernel, kSink, kCloser, kActors };
+    static constexpr unsigned kNestedMax = 3;
+
+    // -- the two parts -----------------------------------------------------------------------
+
+    void with_faults();
+    bool no_progress();
+    void without_faults();
+    void when_nobody_can_run();
+    void end();
+    bool over() const noexcept { return submitter_.left(); }
+
+    // -- ticks -------------------------------------------------------------------------------
+
+    // False if nobody could run.
+    bool tick();
+    bool run_somebody();
+    bool can_run(std::size_t actor) const;
+    void run(std::size_t actor);
+    std::uint64_t next_moment_ns() const noexcept;
+    void draw_mood();
+    void glance() const;
+
+    // -- watching ----------------------------------------------------------------------------
+
+    History& begun(History& history, bool verbose) noexcept {
+        history.begin(world_, verbose);
+        return history;
+    }
+    ioengine::ContextConfig config();
+    void watch();
+    // Null for the engine's own signals.
+    Subject* subject_of(std::uint64_t token);
+    void count_call(ioengine::SimCall call, std::int64_t count, int answer);
+    void seam();
+
+    const Scene scene_;
+    History& history_;
+    SubjectPool& pool_;
+    ioengine::SimRandom random_;
+    ioengine::SimWorld world_;
+    Contents contents_;
+    Sink sink_;
+    ioengine::Log log_;  // says nothing
+    ioengine::IoSharedContext context_;
+    const std::unique_ptr<D> driver_;
+    Oracle oracle_;
+    User user_;
+    Closer closer_;
+    Submitter<D> submitter_;
+    Poller<D> poller_;
+
+    bool calm_ = false;
+    std::uint64_t ticks_ = 0;
+    std::uint64_t progress_ = 0;  // accepted and noticed requests, and when that last changed
+    std::uint64_t progress_tick_ = 0;
+    std::uint64_t calls_in_tick_ = 0;
+    unsigned nested_ = 0;
+    std::array<std::uint32_t, kActors> mood_{};
+    std::uint64_t mood_ends_ = 0;
+};
+
+}  // namespace sim

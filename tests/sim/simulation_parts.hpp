@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+//
+// The members of Simulation; included once per driver.
+#pragma once
+
+#include "tests/sim/simulation.hpp"
+
+namespace sim {
+
+// -- the two parts ---------------------------------------------------------------------------
+
+template <ioengine::Driver D>
+void Simulation<D>::with_faults() {
+    std::uint64_t linger = random_.below(3'000);
+    user_.keep_trying(random_.below(30));
+    while (!over()) {
+        if (!closer_.begun() && oracle_.accepted_count() >= scene_.close_after)
+            closer_.begin(scene_.ending == Ending::past_deadline
+                              ? world_.now_ns() + random_.below(30'000'000)
+                              : world_.kNever);
+        if ((user_.is_satisfied() || closer_.begun()) && linger-- == 0)
+            return;
+        if (tick() && !no_progress())
+            continue;
+        // Time may pass for ever while the engine asks again and again for what it cannot have.
+        if (world_.never_in_flight() != 0) {
+            world_.release_never();
+            continue;
+        }
+        if (no_progress())
+            return;
+        if (oracle_.outstanding() != 0 || user_.waits_for_space() || closer_.begun())
+            when_nobody_can_run();
+        return;
+    }
+}
+
+// Faults may go on for so long that the rest of the requests is better tried without.
+template <ioengine::Driver D>
+bool Simulation<D>::no_progress() {
+    constexpr std::uint64_t kPatience = 10'000;
+    const std::uint64_t progress = oracle_.accepted_count() + oracle_.noticed_count();
+    if (progress != progress_) {
+        progress_ = progress;
+        progress_tick_ = ticks_;
+    }
+    return ticks_ - progress_tick_ > kPatience;
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::without_faults() {
+    calm_ = true;
+    history_.add(Event::calm);
+    world_.calm();
+    poller_.calm();
+    // Enough to need every slot again.
+    user_.aim_at(oracle_.accepted_count() + (closer_.begun() ? 0 : 2 * scene_.config.depth + 8));
+    const std::uint64_t bound = ticks_ + 100'000 + 400 * (oracle_.outstanding() + pool_.size());
+    while (!over()) {
+        if (ticks_ > bound)
+            fail("no end in sight after %llu ticks without faults",
+                 static_cast<unsigned long long>(ticks_));
+        if (tick())
+            continue;
+        // Everybody sleeps, and without a limit. That is right if nothing is left to do.
+        if (closer_.begun() || oracle_.outstanding() != 0 || user_.waits_for_space())
+            when_nobody_can_run();
+        if (!user_.is_satisfied())
+            fail("the user has not been able to submit everything");
+        if (driver_->slots().available() != scene_.config.depth)
+            fail("only %zu of %u slots are free while nothing is in flight",
+                 driver_->slots().available(), scene_.config.depth);
+        closer_.begin(world_.kNever);
+    }
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::when_nobody_can_run() {
+    fail("a wake-up was lost: nobody can run, and %llu requests have not completed%s%s",
+         static_cast<unsigned long long>(oracle_.outstanding()),
+         user_.waits_for_space() ? ", the user waits for a place in a queue" : "",
+         closer_.begun() ? ", shutdown has begun" : "");
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::end() {
+    while (user_.waits_for_space()) {
+        if (!user_.runnable())
+            fail("the user is left waiting for a place in a queue");
+        user_.act();
+    }
+    if (sink_.runnable())
+        fail("the engine's threads have left while a delivery is still to be run");
+    if (!driver_->slots().all_free())
+        fail("a slot is not free at the end");
+    driver_->close();
+    if (world_.destroyed_with() != 0)
+        fail("the kernel's context is destroyed with %zu operations in flight",
+             world_.destroyed_with());
+    ioengine::Stats stats;
+    context_.read_stats(stats);
+    stats.running = driver_->slots().in_use();
+    oracle_.check_end(stats);
+    if (context_.handed_out() != 0)
+        fail("a delivery is not over at the end");
+    if (stats.stale_completions > world_.faults().counts().of(ioengine::Fault::stale))
+        fail("%llu completions of living requests were taken for stale ones",
+             static_cast<unsigned long long>(stats.stale_completions));
+    pool_.check_idle();
+    if (pool_.idle() != pool_.size())
+        fail("requests are missing at the end");
+    history_.add(Event::over);
+}
+
+// -- ticks -----------------------------------------------------------------------------------
+
+template <ioengine::Driver D>
+bool Simulation<D>::tick() {
+    ++ticks_;
+    calls_in_tick_ = 0;
+    if (ticks_ >= mood_ends_)
+        draw_mood();
+    if ((ticks_ & 63) == 0)
+        glance();
+    world_.advance_to(world_.now_ns() + random_.below(scene_.tick_max_ns));
+    if (!calm_ && submitter_.parked() && random_.chance(scene_.wakes_ppm)) {
+        submitter_.act();
+        return true;
+    }
+    return run_somebody();
+}
+
+template <ioengine::Driver D>
+bool Simulation<D>::run_somebody() {
+    std::uint32_t total = 0;
+    std::array<std::uint32_t, kActors> weights{};
+    for (std::size_t i = 0; i < kActors; ++i) {
+        weights[i] = can_run(i) ? mood_[i] : 0;
+        total += weights[i];
+    }
+    if (total == 0)
+        return false;
+    auto drawn = static_cast<std::uint32_t>(random_.below(total));
+    std::size_t actor = 0;
+    while (drawn >= weights[actor])
+        drawn -= weights[actor++];
+    run(actor);
+    return true;
+}
+
+template <ioengine::Driver D>
+bool Simulation<D>::can_run(std::size_t actor) const {
+    switch (actor) {
+    case kUser:
+        return user_.runnable();
+    case kSubmitter:
+        return submitter_.runnable();
+    case kPoller:
+        return poller_.runnable();
+    case kKernel:
+        return next_moment_ns() != world_.kNever;
+    case kSink:
+        return sink_.runnable();
+    default:
+        return closer_.runnable();
+    }
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::run(std::size_t actor) {
+    switch (actor) {
+    case kUser:
+        user_.act();
+        break;
+    case kSubmitter:
+        submitter_.act();
+        break;
+    case kPoller:
+        poller_.act();
+        break;
+    case kKernel:
+        world_.advance_to(next_moment_ns());
+        break;
+    case kSink:
+        sink_.act();
+        break;
+    default:
+        closer_.act();
+        break;
+    }
+}
+
+// The nearest moment to come at which something happens by itself.
+template <ioengine::Driver D>
+std::uint64_t Simulation<D>::next_moment_ns() const noexcept {
+    std::uint64_t next = world_.next_due_ns();
+    for (const std::uint64_t moment : {submitter_.wakes_at_ns(), poller_.wakes_at_ns(),
+                                       closer_.wakes_at_ns(), user_.thinks_until_ns()})
+        if (moment > world_.now_ns())
+            next = std::min(next, moment);
+    return next;
+}
+
+// Some are quick for a while and others slow, so that queues fill up and run dry.
+template <ioengine::Driver D>
+void Simulation<D>::draw_mood() {
+    for (std::uint32_t& weight : mood_)
+        weight = random_.pick({1u, 4u, 16u, 64u, 256u});
+    mood_ends_ = ticks_ + random_.between(20, 800);
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::glance() const {
+    ioengine::Stats stats;
+    context_.read_stats(stats);
+    oracle_.glance(stats);
+    if (driver_->slots().in_use() > scene_.config.depth)
+        fail("more slots are in use than there are");
+}
+
+// -- watching --------------------------------------------------------------------------------
+
+template <ioengine::Driver D>
+ioengine::ContextConfig Simulation<D>::config() {
+    ioengine::ContextConfig config = scene_.config;
+    config.clock_user = this;
+    config.clock_ns = [](void* self) {
+        auto& simulation = *static_cast<Simulation*>(self);
+        simulation.seam();
+        return simulation.world_.now_ns();
+    };
+    if (scene_.uses_sink) {
+        config.sink = &Sink::take;
+        config.sink_user = &sink_;
+    }
+    return config;
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::watch() {
+    using ioengine::Request;
+    using ioengine::SimOperation;
+    ioengine::SimWatcher& watcher = world_.watcher;
+    watcher.user = this;
+    watcher.seam = [](void* self) { static_cast<Simulation*>(self)->seam(); };
+    watcher.called = [](void* self, ioengine::SimCall call, std::int64_t count, int answer) {
+        static_cast<Simulation*>(self)->count_call(call, count, answer);
+    };
+    watcher.scheduled = [](void* self, const Request& request) {
+        static_cast<Simulation*>(self)->oracle_.scheduled(request);
+    };
+    watcher.entered = [](void* self, SimOperation& operation) {
+        auto& simulation = *static_cast<Simulation*>(self);
+        Subject* const subject = simulation.subject_of(operation.token);
+        operation.subject = subject;
+        if (subject != nullptr)
+            simulation.oracle_.entered(*subject, operation);
+        else
+            simulation.history_.add(Event::entered, 0, 0,
+                                    static_cast<std::int64_t>(operation.token & 0xF));
+    };
+    watcher.answered = [](void* self, const SimOperation& operation, std::int64_t result) {
+        auto& simulation = *static_cast<Simulation*>(self);
+        if (operation.subject != nullptr)
+            simulation.oracle_.answered(*static_cast<Subject*>(operation.subject), operation,
+                                        result);
+        else
+            simulation.history_.add(Event::answered, 0, result);
+    };
+    watcher.refused = [](void* self, std::uint64_t token, int answer) {
+        auto& simulation = *static_cast<Simulation*>(self);
+        if (Subject* const subject = simulation.subject_of(token))
+            simulation.oracle_.refused(*subject, answer);
+    };
+    watcher.withdrawn = [](void* self, std::uint64_t token) {
+        auto& simulation = *static_cast<Simulation*>(self);
+        if (Subject* const subject = simulation.subject_of(token))
+            simulation.oracle_.withdrawn(*subject);
+    };
+    watcher.ran_here = [](void* self, const Request& request, std::int64_t result) {
+        auto& subject = static_cast<Subject&>(const_cast<Request&>(request));
+        static_cast<Simulation*>(self)->oracle_.ran_here(subject, result);
+    };
+}
+
+template <ioengine::Driver D>
+Subject* Simulation<D>::subject_of(std::uint64_t value) {
+    const ioengine::Token token{value};
+    for (const ioengine::Signal signal :
+         {ioengine::Signal::nudge, ioengine::Signal::leave, ioengine::Signal::cancel})
+        if (token.value == ioengine::token_of(signal).value)
+            return nullptr;
+    if (token.slot() >= scene_.config.depth)
+        fail("the kernel is given a token of no slot: %llx",
+             static_cast<unsigned long long>(value));
+    auto& slot = driver_->slots().at(token.slot());
+    if (slot.token().value != value || slot.request == nullptr ||
+        slot.state.load(std::memory_order_relaxed) != ioengine::SlotState::in_kernel)
+        fail("the kernel is given slot %u, which does not say so", token.slot());
+    return static_cast<Subject*>(slot.request);
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::count_call(ioengine::SimCall call, std::int64_t count, int answer) {
+    history_.add(call == ioengine::SimCall::submit ? Event::submit_call : Event::wait_call,
+                 static_cast<std::uint64_t>(count), answer);
+    if (call == ioengine::SimCall::submit)
+        oracle_.submit_called(answer, context_.poll_counters.reaped.get());
+    if (++calls_in_tick_ > 10'000)
+        fail("%llu kernel calls without an end", static_cast<unsigned long long>(calls_in_tick_));
+}
+
+// Somebody who is not already in the middle of something may run here.
+template <ioengine::Driver D>
+void Simulation<D>::seam() {
+    if (nested_ >= kNestedMax || !random_.chance(scene_.seam_ppm))
+        return;
+    ++nested_;
+    run_somebody();
+    --nested_;
+}
+
+}  // namespace sim

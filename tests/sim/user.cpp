@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+//
+// What the user does, and how submissions end.
+#include "tests/sim/user.hpp"
+
+#include "lib/validate.hpp"
+#include "tests/sim/failure.hpp"
+
+#include <cerrno>
+#include <utility>
+
+namespace sim {
+
+using ioengine::Acceptance;
+using ioengine::Channel;
+using ioengine::ErrorCode;
+using ioengine::EventCount;
+
+namespace {
+
+constexpr std::uint32_t kFullInRowMax = 4;
+
+}  // namespace
+
+bool User::runnable() const noexcept {
+    if (waiting_ != nullptr)
+        return !parked_ || !context_.space.announced();
+    if (thinks_until_ns_ > world_.now_ns() || pool_.idle() == 0)
+        return false;
+    if (full_in_row_ >= kFullInRowMax && noticed_when_full_ == oracle_.noticed_count())
+        return false;
+    return context_.gate.closed() ? vain_attempts_left_ != 0 : !is_satisfied();
+}
+
+void User::act() {
+    if (waiting_ != nullptr) {
+        parked_ = false;
+        submit(*std::exchange(waiting_, nullptr), false);
+        return;
+    }
+    if (context_.gate.closed() && vain_attempts_left_ != 0)
+        --vain_attempts_left_;
+    if (random_.chance(scene_.thinks_ppm)) {
+        constexpr std::uint64_t kLongest[] = {10'000, 500'000, 50'000'000};
+        thinks_until_ns_ = world_.now_ns() + random_.below(random_.pick(kLongest));
+        return;
+    }
+    if (random_.chance(10'000)) {
+        make_a_mistake();
+        return;
+    }
+    submit_new(false);
+}
+
+// -- submitting ------------------------------------------------------------------------------
+
+void User::submit_new(bool in_callback) {
+    Subject* const subject = pool_.take();
+    if (subject == nullptr)
+        return;
+    if (describe(*subject))
+        submit(*subject, in_callback);
+    else
+        pool_.give(*subject);
+}
+
+void User::submit(Subject& subject, bool in_callback) {
+    const std::uint32_t seen = context_.space.prepare();
+    const Acceptance acceptance = try_submit(subject);
+    full_in_row_ = acceptance.code() == ErrorCode::queue_full ? full_in_row_ + 1 : 0;
+    noticed_when_full_ = oracle_.noticed_count();
+    if (acceptance)
+        oracle_.accepted(subject);
+    else
+        refused(subject, acceptance.code(), seen, in_callback);
+}
+
+// As Engine::submit() does, which needs threads.
+Acceptance User::try_submit(Subject& subject) {
+    const Acceptance well_formed = ioengine::validate(subject);
+    if (!well_formed)
+        return well_formed;
+    ioengine::Request& request = subject;
+    __atomic_store_n(&request.state, std::uint8_t{1}, __ATOMIC_RELAXED);
+    const Acceptance acceptance = context_.push(request, request.channel);
+    if (!acceptance)
+        __atomic_store_n(&request.state, std::uint8_t{0}, __ATOMIC_RELAXED);
+    return acceptance;
+}
+
+void User::refused(Subject& subject, ErrorCode code, std::uint32_t seen, bool in_callback) {
+    history_.add(Event::refused, 0, static_cast<std::int64_t>(code));
+    switch (code) {
+    case ErrorCode::shutting_down:
+        if (!context_.gate.closed())
+            fail("a submission is refused for a shutdown that has not begun");
+        break;
+    case ErrorCode::queue_full: {
+        Channel channel = subject.channel;
+        if (channel == Channel::automatic)
+            channel = ioengine::is_read(subject.asked) ? Channel::read : Channel::write;
+        if (oracle_.room(channel))
+            fail("a submission is refused as queue_full, but its queue has room");
+        if (!in_callback && waiting_ == nullptr && random_.chance(scene_.waits_ppm)) {
+            waiting_ = &subject;
+            parked_ = context_.space.announce(seen, EventCount::Wants::anything);
+            history_.add(Event::waits_for_space, 0, parked_);
+            return;
+        }
+        break;
+    }
+    default:
+        fail("a well-formed request is refused with code %d", static_cast<int>(code));
+    }
+    contents_.let_go(subject);
+    pool_.give(subject);
+}
+
+// -- mistakes --------------------------------------------------------------------------------
+
+void User::make_a_mistake() {
+    if (random_.coin())
+        submit_twice();
+    else
+        submit_nonsense();
+}
+
+// A request that the engine holds must be refused, and not be harmed by that.
+void User::submit_twice() {
+    const std::size_t begin = random_.below(pool_.size());
+    for (std::size_t i = 0; i < pool_.size(); ++i) {
+        Subject& subject = pool_.at((begin + i) % pool_.size());
+        if (subject.state != Subject::State::engine || subject.handed_out)
+            continue;
+        if (try_submit(subject).code() != ErrorCode::invalid_argument)
+            fail("request #%llu is submitted twice and not refused",
+                 static_cast<unsigned long long>(subject.number));
+        return;
+    }
+}
+
+void User::submit_nonsense() {
+    Subject* const subject = pool_.take();
+    if (subject == nullptr)
+        return;
+    subject->complete = &User::complete;
+    subject->user_of_it = this;
+    unsigned char byte = 0;
+    switch (random_.below(6)) {
+    case 0:
+        break;  // no action
+    case 1:
+        subject->prepare_read(-1, &byte, 1, 0);
+        break;
+    case 2:
+        subject->prepare_read(any_file().fd, nullptr, 1, 0);
+        break;
+    case 3:
+        subject->prepare_write(any_file().fd, &byte, 1, UINT64_MAX - 5);
+        break;
+    case 4:
+        subject->prepare_read(any_file().fd, &byte, 1, 0);
+        subject->flags = ioengine::kFlagAppend;
+        break;
+    default:
+        subject->prepare_fsync(any_file().fd);
+        subject->flags = ioengine::kFlagNowait;
+        break;
+    }
+    if (try_submit(*subject).code() != ErrorCode::invalid_argument)
+        fail("a request that makes no sense is not refused");
+    pool_.give(*subject);
+}
+
+// -- callbacks -------------------------------------------------------------------------------
+
+void User::complete(ioengine::Request* request) noexcept {
+    auto& subject = static_cast<Subject&>(*request);
+    static_cast<User*>(subject.user_of_it)->on_notice(subject);
+}
+
+void User::on_notice(Subject& subject) {
+    oracle_.notice(subject);
+    const std::uint64_t token = subject.entered ? subject.token : 0;
+    world_.seam();
+    // Its slot is free, or somebody else's, so its completion means nothing any more.
+    if (token != 0 && world_.faults().strikes(ioengine::Fault::stale)) {
+        constexpr std::int64_t kResults[] = {0, 512, 4096, -EIO, -ECANCELED};
+        history_.add(Event::stale, token);
+        world_.repeat_stale({token, random_.pick(kResults)});
+    }
+    const bool submits = random_.chance(scene_.callback_submits_ppm) && !is_satisfied();
+    if (submits && random_.coin()) {
+        // The same one again, right here.
+        subject.forget_way();
+        if (describe(subject))
+            submit(subject, true);
+        else
+            pool_.give(subject);
+    } else {
+        pool_.give(subject);
+        if (submits)
+            submit_new(true);
+    }
+    world_.seam();
+}
+
+}  // namespace sim

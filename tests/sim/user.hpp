@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+//
+// User: the program that embeds the engine, as a state machine. Submits all kinds of requests, from
+// its own thread and from callbacks, waits for places in full queues, and makes mistakes.
+#pragma once
+
+#include "lib/shared_context.hpp"
+#include "tests/sim/contents.hpp"
+#include "tests/sim/history.hpp"
+#include "tests/sim/oracle.hpp"
+#include "tests/sim/scene.hpp"
+#include "tests/sim/subject.hpp"
+
+#include <ioengine/error.hpp>
+
+#include <cstdint>
+
+namespace sim {
+
+class User {
+  public:
+    User(const Scene& scene, ioengine::SimWorld& world, ioengine::IoSharedContext& context,
+         Contents& contents, Oracle& oracle, SubjectPool& pool, History& history,
+         std::uint64_t seed)
+        : scene_(scene), world_(world), context_(context), contents_(contents), oracle_(oracle),
+          pool_(pool), history_(history), random_(seed) {}
+
+    // Submits until as many requests as this have been accepted, over its whole life.
+    void aim_at(std::uint64_t accepted) noexcept { aim_ = accepted; }
+    bool is_satisfied() const noexcept { return oracle_.accepted_count() >= aim_; }
+    // After the gate has closed, as many attempts must be refused.
+    void keep_trying(std::uint64_t attempts) noexcept { vain_attempts_left_ = attempts; }
+
+    bool runnable() const noexcept;
+    // When it stops thinking, if it does; else in the past.
+    std::uint64_t thinks_until_ns() const noexcept { return thinks_until_ns_; }
+    bool waits_for_space() const noexcept { return waiting_ != nullptr; }
+    void act();
+
+  private:
+    static void complete(ioengine::Request* request) noexcept;
+    void on_notice(Subject& subject);
+
+    void submit_new(bool in_callback);
+    void submit(Subject& subject, bool in_callback);
+    ioengine::Acceptance try_submit(Subject& subject);
+    void refused(Subject& subject, ioengine::ErrorCode code, std::uint32_t seen, bool in_callback);
+    void make_a_mistake();
+    void submit_twice();
+    void submit_nonsense();
+
+    // False if no range could be had.
+    bool describe(Subject& subject);
+    bool describe_transfer(Subject& subject, bool writes, bool vectored);
+    bool describe_append(Subject& subject);
+    bool describe_allocate(Subject& subject);
+    void describe_bad_descriptor(Subject& subject);
+    void draw_range(Subject& subject, const Contents::File& file);
+    void prepare(Subject& subject) noexcept;
+    Contents::File& any_file();
+    ioengine::Channel any_channel();
+
+    const Scene& scene_;
+    ioengine::SimWorld& world_;
+    ioengine::IoSharedContext& context_;
+    Contents& contents_;
+    Oracle& oracle_;
+    SubjectPool& pool_;
+    History& history_;
+    ioengine::SimRandom random_;
+
+    std::uint64_t aim_ = 0;
+    std::uint64_t vain_attempts_left_ = 0;
+    std::uint64_t payloads_ = 0;
+    std::uint64_t thinks_until_ns_ = 0;
+    std::uint32_t full_in_row_ = 0;        // refusals; it gives up for a while after some
+    std::uint64_t noticed_when_full_ = 0;  // and goes on after another notice
+    Subject* waiting_ = nullptr;           // for a place in its queue
+    bool parked_ = false;                  // on the event count of those who wait
+    ioengine::Channel waiting_channel_ = ioengine::Channel::automatic;
+};
+
+}  // namespace sim

@@ -59,7 +59,7 @@ bool Thread::start(std::function<void()> body, const ThreadSetup& setup, ThreadR
     joinable_ = ::pthread_create(&thread_, nullptr, enter, start.get()) == 0;
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (joinable_)
-        start.release();
+        static_cast<void>(start.release());  // the thread's now
     return joinable_;
 }
 

@@ -29,8 +29,8 @@ bool WorkerPool::start(std::uint32_t threads, const ThreadSetup& setup) noexcept
 }
 
 void WorkerPool::stop() noexcept {
-    stopping.store(true, std::memory_order_release);
-    news.notify_urgent();
+    stopping_.store(true, std::memory_order_release);
+    news_.notify_urgent();
     for (std::uint32_t i = 0; i < thread_count_; ++i)
         threads_[i].join();
 }
@@ -40,45 +40,45 @@ void WorkerPool::take(void* user, Delivery delivery) noexcept {
     // A place is counted only if there is one: counting first and backing out would show others a
     // full backlog that is not, and let them sleep through the wake-up.
     for (;;) {
-        const std::uint32_t seen = pool.space.prepare();
-        std::uint32_t waiting = pool.waiting.load(std::memory_order_acquire);
-        if (waiting >= pool.backlog_max)
-            pool.space.park(seen, EventCount::Wants::anything);
-        else if (pool.waiting.compare_exchange_weak(waiting, waiting + 1,
-                                                    std::memory_order_acq_rel))
+        const std::uint32_t seen = pool.space_.prepare();
+        std::uint32_t waiting = pool.waiting_.load(std::memory_order_acquire);
+        if (waiting >= pool.backlog_max_)
+            pool.space_.park(seen, EventCount::Wants::anything);
+        else if (pool.waiting_.compare_exchange_weak(waiting, waiting + 1,
+                                                     std::memory_order_acq_rel))
             break;
     }
     // Without memory for a block of the queue the poller does the work: late is better than never.
-    if (!pool.backlog.enqueue(delivery)) {
+    if (!pool.backlog_.enqueue(delivery)) {
         pool.count_off();
         delivery.run();
         return;
     }
-    pool.news.notify_work();
+    pool.news_.notify_work();
 }
 
 // A poller sleeps only after it saw the backlog at its limit; the first decrement after that finds
 // the limit and wakes it.
 void WorkerPool::count_off() noexcept {
-    if (waiting.fetch_sub(1, std::memory_order_acq_rel) == backlog_max)
-        space.notify_urgent();
+    if (waiting_.fetch_sub(1, std::memory_order_acq_rel) == backlog_max_)
+        space_.notify_urgent();
 }
 
 void WorkerPool::run() noexcept {
     t_working_for = this;
-    moodycamel::ConsumerToken consumer(backlog);
+    moodycamel::ConsumerToken consumer(backlog_);
     for (;;) {
-        const std::uint32_t seen = news.prepare();
+        const std::uint32_t seen = news_.prepare();
         Delivery delivery;
-        if (backlog.try_dequeue(consumer, delivery)) {
+        if (backlog_.try_dequeue(consumer, delivery)) {
             count_off();
             delivery.run();
             continue;
         }
         // acquire: pairs with stop(). Contexts hold shares, so nothing comes after the last one.
-        if (stopping.load(std::memory_order_acquire))
+        if (stopping_.load(std::memory_order_acquire))
             return;
-        news.park(seen, EventCount::Wants::anything);
+        news_.park(seen, EventCount::Wants::anything);
     }
 }
 
@@ -87,7 +87,7 @@ bool WorkerPool::on_worker_thread() const noexcept {
 }
 
 void WorkerPool::release() noexcept {
-    if (shares.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    if (shares_.fetch_sub(1, std::memory_order_acq_rel) != 1)
         return;
     if (on_worker_thread())
         misused("the last share of an IOWorkers pool was dropped inside one of its callbacks");

@@ -26,7 +26,7 @@ namespace abi {
 
 struct WorkerPool {
     explicit WorkerPool(std::uint32_t backlog_limit)
-        : backlog_max(backlog_limit), backlog(backlog_limit < 4096 ? backlog_limit : 4096) {}
+        : backlog_max_(backlog_limit), backlog_(backlog_limit < 4096 ? backlog_limit : 4096) {}
 
     bool start(std::uint32_t threads, const ThreadSetup& setup) noexcept;
     void stop() noexcept;
@@ -37,7 +37,7 @@ struct WorkerPool {
     // True on a thread of this pool.
     bool on_worker_thread() const noexcept;
 
-    void hold() noexcept { shares.fetch_add(1, std::memory_order_relaxed); }
+    void hold() noexcept { shares_.fetch_add(1, std::memory_order_relaxed); }
     // Ends and frees the pool with the last share.
     void release() noexcept;
 
@@ -46,17 +46,17 @@ struct WorkerPool {
     void count_off() noexcept;
 
     // constant after start()
-    const std::uint32_t backlog_max;
+    const std::uint32_t backlog_max_;
     std::unique_ptr<Thread[]> threads_;
     std::uint32_t thread_count_ = 0;
 
     // shared
-    std::atomic<std::uint32_t> shares{1};   // acq_rel when dropped: the last one sees all
-    std::atomic<std::uint32_t> waiting{0};  // deliveries in the backlog: bounds it; acq_rel
-    std::atomic<bool> stopping{false};      // set (release) by the last share, read (acquire)
-    moodycamel::ConcurrentQueue<Delivery> backlog;
-    EventCount news;   // workers park here
-    EventCount space;  // pollers park here
+    std::atomic<std::uint32_t> shares_{1};   // acq_rel when dropped: the last one sees all
+    std::atomic<std::uint32_t> waiting_{0};  // deliveries in the backlog: bounds it; acq_rel
+    std::atomic<bool> stopping_{false};      // set (release) by the last share, read (acquire)
+    moodycamel::ConcurrentQueue<Delivery> backlog_;
+    EventCount news_;   // workers park here
+    EventCount space_;  // pollers park here
 };
 
 }  // namespace abi

@@ -20,6 +20,7 @@
 
 #include <libaio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -242,7 +243,7 @@ class AioDriver {
     }
 
     void keep_from(std::uint32_t begin) noexcept {
-        std::memmove(&batch_[0], &batch_[begin], (batched_ - begin) * sizeof(iocb*));
+        std::copy(&batch_[begin], &batch_[batched_], &batch_[0]);
         batched_ -= begin;
     }
 

@@ -29,19 +29,30 @@ namespace {
 
 constexpr const char* kNotCompiled = "not compiled into this library";
 
-void probe_both(const FeatureSet& disabled, bool thorough, ProbeReport& report) noexcept {
-    put_failure(report.uring, kNotCompiled, 0, "rebuild with meson setup -During=enabled");
-    put_failure(report.aio, kNotCompiled, 0, "rebuild with meson setup -Daio=enabled");
-#if IOENGINE_HAVE_URING
+void probe_one_uring(const FeatureSet& disabled, bool thorough, ProbeReport& report) noexcept {
     report.uring = BackendProbe();
+#if IOENGINE_HAVE_URING
     probe_uring(disabled, thorough, report);
-#endif
-#if IOENGINE_HAVE_AIO
-    report.aio = BackendProbe();
-    probe_aio(disabled, report);
-#endif
+#else
     static_cast<void>(disabled);
     static_cast<void>(thorough);
+    put_failure(report.uring, kNotCompiled, 0, "rebuild with meson setup -During=enabled");
+#endif
+}
+
+void probe_one_aio(const FeatureSet& disabled, ProbeReport& report) noexcept {
+    report.aio = BackendProbe();
+#if IOENGINE_HAVE_AIO
+    probe_aio(disabled, report);
+#else
+    static_cast<void>(disabled);
+    put_failure(report.aio, kNotCompiled, 0, "rebuild with meson setup -Daio=enabled");
+#endif
+}
+
+void skip(BackendProbe& probe, bool compiled, const char* why) noexcept {
+    probe.compiled = compiled;
+    put_failure(probe, why, 0, "ioengine-probe looks at both");
 }
 
 // What `auto` picks, with the reason.
@@ -75,8 +86,20 @@ void choose(const BackendWish& wish, const FeatureSet& disabled, bool thorough,
     put_text(report.kernel, system.release);
     report.asked = wish.backend;
     report.asked_by_environment = wish.by_environment;
-    probe_both(disabled, thorough, report);
     const bool against_uring = note_quirks(system.release, disabled.has(Feature::quirks), report);
+    // A context looks only at what it may use: setting up and destroying an AIO context costs some
+    // 30 ms (the kernel waits for a grace period).
+    const bool automatic = wish.backend == Backend::automatic;
+    if (thorough || automatic || wish.backend == Backend::uring)
+        probe_one_uring(disabled, thorough, report);
+    else
+        skip(report.uring, IOENGINE_HAVE_URING != 0, "not asked for");
+    if (thorough || wish.backend == Backend::aio ||
+        (automatic && (!report.uring.available || against_uring)))
+        probe_one_aio(disabled, report);
+    else
+        skip(report.aio, IOENGINE_HAVE_AIO != 0,
+             automatic ? "not needed: io_uring works here" : "not asked for");
     switch (wish.backend) {
     case Backend::automatic:
         report.backend = pick(against_uring, report);
@@ -130,7 +153,10 @@ std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& repor
     case Backend::uring: {
         auto runner = make_uring_runner(setup, report, error);
 #if IOENGINE_HAVE_AIO
-        if (runner == nullptr && report.asked == Backend::automatic && report.aio.available) {
+        if (runner == nullptr && report.asked == Backend::automatic) {
+            probe_one_aio(setup.disabled, report);
+            if (!report.aio.available)
+                return nullptr;
             std::snprintf(report.reason, sizeof report.reason,
                           "AIO works here; io_uring: %.80s: %.60s", error.message,
                           std::strerror(error.sys_errno));

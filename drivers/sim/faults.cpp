@@ -245,6 +245,10 @@ Fate SimFaults::fate_of(const FateInput& operation, const FaultRule* rule) {
         return make_fate(rule->fault, operation, rule->value);
     if (calm_ || completion_ppm_ == 0)
         return {};
+    if (passing_left_ != 0 && operation.token == passing_token_) {
+        --passing_left_;
+        return make_fate(Fault::passing_error, operation, EAGAIN);
+    }
     std::uint64_t drawn = random_.below(1'000'000);
     if (drawn >= completion_ppm_)
         return {};
@@ -299,6 +303,10 @@ Fate SimFaults::make_fate(Fault fault, const FateInput& operation, std::int64_t 
     }
     case Fault::passing_error:
         fate.value = random_.coin() ? -EAGAIN : -EINTR;
+        if (passing_left_ == 0 || passing_token_ != operation.token) {
+            passing_token_ = operation.token;
+            passing_left_ = random_.pick({0u, 0u, 0u, 2u, 9u, 80u});
+        }
         break;
     default:
         fate.value = -errno_of(fault);

@@ -10,7 +10,8 @@
 //   order and time      an operation overtakes older ones, is delayed, is stalled for seconds,
 //                       never completes unless cancelled; more complete at one moment than the
 //                       completion ring, or one reaping call, can hold
-//   beyond the measure  a passing EAGAIN or EINTR in a completion; a wait interrupted by a signal,
+//   beyond the measure  passing EAGAINs or EINTRs in completions, also many in a row; a wait
+//   interrupted by a signal,
 //                       or waking for nothing; an AIO context with less room than was asked for;
 //                       completions that spill over; a completion of a request long finished
 //
@@ -125,6 +126,7 @@ struct Fate {
 
 // What of an operation the choice of a fate depends on.
 struct FateInput {
+    std::uint64_t token = 0;
     bool transfers = false;  // reads or writes
     bool writes = false;
     bool allocates = false;
@@ -181,6 +183,8 @@ class SimFaults {
     std::uint32_t windows_left_ = 8;  // storms and denials, or a plan with many has nothing else
     std::uint64_t denied_until_ns_ = 0;
     int denied_errno_ = 0;
+    std::uint64_t passing_token_ = 0;  // this slot hears passing errors a few times in a row
+    std::uint32_t passing_left_ = 0;
     std::uint32_t interruptions_left_ = 0;  // EINTR comes a few times in a row
     std::uint64_t partial_rule_ = 0;        // entries that a rule lets the next call take
     int entry_rule_ = 0;                    // -errno that a rule gives to the next entry

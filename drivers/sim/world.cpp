@@ -59,6 +59,7 @@ void SimWorld::answer_at_once(const SimOperation& asked, std::int64_t result) {
 
 void SimWorld::draw_fate(SimOperation& operation, const FaultRule* rule) {
     FateInput input;
+    input.token = operation.token;
     input.transfers = moves_bytes(operation.action);
     input.writes = is_write(operation.action);
     input.allocates = operation.action == IOAction::fallocate;

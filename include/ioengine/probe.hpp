@@ -50,9 +50,9 @@ struct ProbeReport {
     BackendProbe uring;
     BackendProbe aio;
     std::uint32_t feature_count = 0;
-    FeatureProbe features[kFeaturesMax] = {};
+    FeatureProbe features[kFeaturesMax];
     std::uint32_t quirk_count = 0;
-    QuirkProbe quirks[kQuirksMax] = {};
+    QuirkProbe quirks[kQuirksMax];
 };
 
 namespace abi {

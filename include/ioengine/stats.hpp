@@ -92,7 +92,7 @@ struct ShutdownReport {
     std::uint64_t delivering = 0;  // completed by the kernel, callback not returned yet
     std::uint64_t in_kernel = 0;   // still held by the kernel; their buffers must stay
     std::uint32_t named = 0;       // how many of these `held` describes, the oldest first
-    InFlight held[kNamed] = {};
+    InFlight held[kNamed];
 };
 
 }  // namespace v0

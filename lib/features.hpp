@@ -20,6 +20,7 @@ enum class Feature : std::uint8_t {
     sized_cq,               // io_uring: a completion ring of the size we ask for
     uring_fallocate,        // io_uring's own fallocate; else a helper thread
     uring_sync_file_range,  // likewise
+    uring_async_cancel,     // io_uring: requests are asked back at a shutdown deadline
     aio_ring_reap,          // AIO: completions from the shared ring, without a system call
     aio_fsync,              // AIO's own fsync and fdatasync; else a helper thread
     direct_align,           // statx(2) says how direct I/O must be aligned, and it is checked
@@ -30,13 +31,14 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 10> kFeatureNames{{
+constexpr std::array<FeatureName, 11> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
     {Feature::sized_cq, "sized_cq"},
     {Feature::uring_fallocate, "uring_fallocate"},
     {Feature::uring_sync_file_range, "uring_sync_file_range"},
+    {Feature::uring_async_cancel, "uring_async_cancel"},
     {Feature::aio_ring_reap, "aio_ring_reap"},
     {Feature::aio_fsync, "aio_fsync"},
     {Feature::direct_align, "direct_align"},

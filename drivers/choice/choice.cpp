@@ -27,7 +27,7 @@ template class SplitRunner<NullDriver>;
 
 namespace {
 
-constexpr const char* kNotCompiled = "not compiled into this library";
+[[maybe_unused]] constexpr const char* kNotCompiled = "not compiled into this library";
 
 void probe_one_uring(const FeatureSet& disabled, bool thorough, ProbeReport& report) noexcept {
     report.uring = BackendProbe();

@@ -120,7 +120,8 @@ void note_opcodes(const FeatureSet& disabled, ProbeReport& report) noexcept {
                  has(IORING_OP_FALLOCATE) && !disabled.has(Feature::uring_fallocate));
     note_feature(report, "uring_sync_file_range",
                  has(IORING_OP_SYNC_FILE_RANGE) && !disabled.has(Feature::uring_sync_file_range));
-    note_feature(report, "uring_async_cancel", has(IORING_OP_ASYNC_CANCEL));
+    note_feature(report, "uring_async_cancel",
+                 has(IORING_OP_ASYNC_CANCEL) && !disabled.has(Feature::uring_async_cancel));
     if (opcodes != nullptr)
         ::io_uring_free_probe(opcodes);
 }
@@ -203,6 +204,7 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
     driver_setup.depth = context.config.depth;
     driver_setup.has_fallocate = has_feature(report, "uring_fallocate");
     driver_setup.has_sync_file_range = has_feature(report, "uring_sync_file_range");
+    driver_setup.has_async_cancel = has_feature(report, "uring_async_cancel");
     driver_setup.submit_counters = &context.submit_counters;
     driver_setup.poll_counters = &context.poll_counters;
     driver_setup.check_alignment = !setup.disabled.has(Feature::direct_align);
@@ -231,8 +233,8 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
         driver_setup.has_fallocate;
     note_feature(report, "uring_sync_file_range", driver_setup.has_sync_file_range).in_force =
         driver_setup.has_sync_file_range;
-    note_feature(report, "uring_async_cancel", has_feature(report, "uring_async_cancel")).in_force =
-        has_feature(report, "uring_async_cancel");
+    note_feature(report, "uring_async_cancel", driver_setup.has_async_cancel).in_force =
+        driver_setup.has_async_cancel;
     return std::make_unique<SplitRunner<UringDriver<LinuxUring>>>(
         setup,
         std::make_unique<UringDriver<LinuxUring>>(std::move(kernel), std::move(driver_setup)));

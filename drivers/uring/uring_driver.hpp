@@ -39,6 +39,7 @@ struct UringSetup {
     bool check_alignment = true;  // of direct transfers, before the kernel sees them
     bool has_fallocate = true;    // opcodes that the probe found
     bool has_sync_file_range = true;
+    bool has_async_cancel = true;
     SubmitCounters* submit_counters = nullptr;
     PollCounters* poll_counters = nullptr;
 };
@@ -162,6 +163,8 @@ class UringDriver {
 
     // IORING_OP_ASYNC_CANCEL, Linux 5.5. Its own completion carries the tag `cancel`.
     void cancel(UringSlot& slot) noexcept {
+        if (!setup_.has_async_cancel)
+            return;
         io_uring_sqe* sqe = kernel_.next_sqe();
         if (sqe == nullptr) {
             kernel_.submit();

@@ -302,8 +302,6 @@ TEST_EVERY_BACKEND("a waiting submission from a callback is would_deadlock",
 
 TEST_EVERY_BACKEND("destroying a context in its own callback aborts with a message",
                    "[shutdown][would-deadlock]") {
-    if (test::kThreadSanitizer)
-        SKIP_TEST("an abort on another thread than the forking one confuses ThreadSanitizer");
     const test::ChildOutcome child = test::run_child([backend] {
         Options options;
         options.backend = backend;

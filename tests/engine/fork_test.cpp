@@ -140,8 +140,6 @@ TEST_EACH_BACKEND("a forked child may make a context of its own", "[fork][K11]")
 }
 
 TEST_EVERY_BACKEND("a forked child may leave through exit()", "[fork]") {
-    if (test::kAddressSanitizer || test::kThreadSanitizer)
-        SKIP_TEST("a sanitizer's own exit handlers do not expect a forked child");
     auto io = test::make_context(backend);
     require_success(test::run_child([]() -> int { std::exit(0); }));
     REQUIRE(io.shutdown().clean);

@@ -3,7 +3,7 @@
 // The user's and the scheduler's side of the contract, and the counters.
 #include "tests/sim/oracle.hpp"
 
-#include "lib/steps.hpp"
+#include "lib/piece.hpp"
 #include "tests/sim/failure.hpp"
 
 #include <cerrno>

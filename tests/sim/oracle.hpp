@@ -24,8 +24,11 @@ namespace sim {
 
 class Oracle {
   public:
-    Oracle(const Scene& scene, ioengine::SimWorld& world, Contents& contents, History& history)
-        : scene_(scene), world_(world), contents_(contents), history_(history) {}
+    // attempts_max: the engine fails requests after as many submit calls in vain.
+    Oracle(const Scene& scene, ioengine::SimWorld& world, Contents& contents, History& history,
+           std::uint32_t attempts_max)
+        : scene_(scene), world_(world), contents_(contents), history_(history),
+          attempts_max_(attempts_max) {}
 
     // -- the user's side ---------------------------------------------------------------------
 
@@ -85,6 +88,7 @@ class Oracle {
     ioengine::SimWorld& world_;
     Contents& contents_;
     History& history_;
+    const std::uint32_t attempts_max_;
 
     std::uint64_t accepted_ = 0;
     std::uint64_t noticed_ = 0;

@@ -4,9 +4,10 @@
 #include "tests/sim/oracle.hpp"
 
 #include "drivers/request_flags.hpp"
-#include "lib/steps.hpp"
+#include "lib/short_io.hpp"
 #include "tests/sim/failure.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace sim {
@@ -39,11 +40,12 @@ void Oracle::submit_called(int answer, std::uint64_t reaped) {
         vain_calls_ = 0;
     else if (answer == -EAGAIN || answer == -EBUSY || answer == -ENOMEM || answer == 0)
         ++vain_calls_;
-    // The engine may count one more: completions are taken between its call and its look at them.
-    if (vain_calls_ >= ioengine::kSubmitAttemptsMax) {
+    // The engine loses patience at the call after the last one, or, if completions were taken
+    // between that call and its look at them, by its count one later than by ours.
+    if (vain_calls_ >= attempts_max_)
         ++patience_ends_;
+    if (vain_calls_ > attempts_max_)
         vain_calls_ = 0;
-    }
 }
 
 void Oracle::entered(Subject& subject, const SimOperation& operation) {

@@ -7,6 +7,7 @@
 #include "drivers/sim/sim_aio.hpp"
 #include "tests/sim/simulation_parts.hpp"
 
+#include <memory>
 #include <utility>
 
 namespace sim {

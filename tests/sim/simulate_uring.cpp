@@ -7,6 +7,7 @@
 #include "drivers/uring/uring_driver.hpp"
 #include "tests/sim/simulation_parts.hpp"
 
+#include <memory>
 #include <utility>
 
 namespace sim {

@@ -18,24 +18,18 @@
 #include "tests/sim/oracle.hpp"
 #include "tests/sim/roles.hpp"
 #include "tests/sim/scene.hpp"
+#include "tests/sim/simulate.hpp"
 #include "tests/sim/sink.hpp"
 #include "tests/sim/subject.hpp"
 #include "tests/sim/user.hpp"
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 
 namespace sim {
-
-struct Outcome {
-    std::uint64_t digest = 0;
-    std::uint64_t requests = 0;
-    std::uint64_t failed_requests = 0;
-    std::uint64_t ticks = 0;
-    ioengine::FaultCounts faults;
-};
 
 // Makes the driver of a scene: std::unique_ptr<D> operator()(const Scene&, SimWorld&, context).
 template <class M, class D>
@@ -53,7 +47,7 @@ class Simulation {
           random_(scene.seed ^ 0x7469636bULL), world_(scene.kernel, scene.faults, scene.seed),
           contents_(world_, random_), sink_(scene_, history, random_.next()),
           context_(config(), log_), driver_(make(scene_, world_, context_)),
-          oracle_(scene_, world_, contents_, history),
+          oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
           user_(scene_, world_, context_, contents_, oracle_, pool, history, random_.next()),
           closer_(context_, world_, oracle_, history),
           submitter_(context_, world_, history, *driver_),

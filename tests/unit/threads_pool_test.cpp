@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <iterator>
 #include <set>
 #include <thread>
 #include <vector>
@@ -73,39 +74,56 @@ TEST_CASE("no block of the pool is ever held by two threads, and none is lost",
     abi::event_pool_destroy(pool);
 }
 
-TEST_CASE("a thread that takes no more than its share of the pool is never told that it is empty",
+TEST_CASE("who wants no more blocks than there are is never told that there is none, also when "
+          "another thread gives them back",
           "[event-pool][threads]") {
-    constexpr std::uint32_t kThreads = 4;
-    constexpr std::uint32_t kShare = 2;
-    constexpr int kSteps = 50'000;
+    constexpr std::uint32_t kBlocks = 4;
+    constexpr std::uint64_t kTurns = 400'000;
     Options options;
     options.backend = Backend::null;
-    options.event_pool = kThreads * kShare;
+    options.event_pool = kBlocks;
     Error error;
     Engine* const engine = abi::engine_create(options, IOENGINE_VERSION, &error);
     REQUIRE(engine != nullptr);
     abi::EventPool* const pool = abi::event_pool_create(engine, 64, &error);
     REQUIRE(pool != nullptr);
 
-    std::atomic<std::uint64_t> told_empty{0};
-    std::vector<std::thread> threads;
-    for (std::uint32_t t = 0; t < kThreads; ++t)
-        threads.emplace_back([&] {
-            for (int step = 0; step < kSteps; ++step) {
-                void* held[kShare];
-                for (void*& block : held) {
-                    block = abi::event_pool_take(pool);
-                    if (block == nullptr)
-                        told_empty.fetch_add(1);
+    // As a submitting thread and the poller: one takes, the other gives back.
+    std::atomic<void*> on_the_way[kBlocks - 1] = {};
+    std::uint64_t told_empty = 0;
+    std::thread takes([&] {
+        for (std::uint64_t turn = 0; turn < kTurns; ++turn) {
+            auto& place = on_the_way[turn % std::size(on_the_way)];
+            while (place.load(std::memory_order_acquire) != nullptr)
+                std::this_thread::yield();  // so at most kBlocks - 1 are out
+            void* const block = abi::event_pool_take(pool);
+            if (block == nullptr)
+                ++told_empty;
+            else
+                place.store(block, std::memory_order_release);
+        }
+    });
+    std::atomic<bool> over{false};
+    std::thread gives([&] {
+        while (!over.load())
+            for (auto& place : on_the_way)
+                if (void* const block = place.load(std::memory_order_acquire)) {
+                    abi::event_pool_give(pool, block);
+                    place.store(nullptr, std::memory_order_release);
                 }
-                for (void* block : held)
-                    if (block != nullptr)
-                        abi::event_pool_give(pool, block);
-            }
-        });
-    for (std::thread& thread : threads)
-        thread.join();
+    });
+    takes.join();
+    test::wait_until(
+        [&] {
+            for (auto& place : on_the_way)
+                if (place.load() != nullptr)
+                    return false;
+            return true;
+        },
+        "waiting for the last blocks to be given back");
+    over.store(true);
+    gives.join();
     abi::engine_destroy(engine);
     abi::event_pool_destroy(pool);
-    REQUIRE(told_empty.load() == 0);
+    REQUIRE(told_empty == 0);
 }

@@ -2,11 +2,14 @@
 //
 // EventPool: the blocks behind the one-call form.
 //
-// Blocks are numbered. A free block is in one of a few caches, which threads pick by their number,
-// or on a common stack. A cache is a handful of block numbers under a flag that is held for a few
-// instructions and never waited for: who finds it taken goes to the common stack. The stack's head
-// carries a tag that changes with every pop, so that a pop cannot be fooled by a block that was
-// taken and came back (ABA). The pool is exhausted only if no cache holds a block either.
+// Blocks are numbered. Free ones lie on a few stacks, and each thread has one of them as its own:
+// it takes from there and gives back to there, and looks at the others' only when its own is empty.
+// A stack's head carries a tag that changes with every push and pop, so that a pop cannot be fooled
+// by a block that was taken and came back (ABA). Nothing is ever held: no thread waits for another.
+//
+// Exhausted means that there was a moment without a free block on any stack: all heads were empty
+// and were the same, tags included, at two looks in a row. One look would not do, because a block
+// may come back to a stack that has been looked at already.
 #include "lib/engine.hpp"
 #include "lib/settings.hpp"
 
@@ -27,33 +30,6 @@ namespace {
 
 constexpr std::uint32_t kNone = UINT32_MAX;
 
-class BlockCache {
-  public:
-    // kNone if empty or busy.
-    std::uint32_t take() noexcept {
-        if (busy_.exchange(true, std::memory_order_acquire))
-            return kNone;
-        const std::uint32_t block = count_ != 0 ? blocks_[--count_] : kNone;
-        busy_.store(false, std::memory_order_release);  // pairs with the exchanges
-        return block;
-    }
-    // False if full or busy.
-    bool give(std::uint32_t block) noexcept {
-        if (busy_.exchange(true, std::memory_order_acquire))
-            return false;
-        const bool room = count_ < blocks_.size();
-        if (room)
-            blocks_[count_++] = block;
-        busy_.store(false, std::memory_order_release);
-        return room;
-    }
-
-  private:
-    alignas(64) std::atomic<bool> busy_{false};
-    std::uint32_t count_ = 0;                 // whoever set busy_
-    std::array<std::uint32_t, 28> blocks_{};  // likewise
-};
-
 // The number of this thread, for choosing a cache. Trivial, so that the library can be unloaded.
 std::uint32_t thread_number() noexcept {
     static std::atomic<std::uint32_t> next{0};
@@ -66,7 +42,7 @@ std::uint32_t thread_number() noexcept {
 }  // namespace
 
 struct EventPool {
-    static constexpr std::size_t kCaches = 8;
+    static constexpr std::size_t kStacks = 8;
 
     EventPool(Engine& owner, std::size_t size, std::uint32_t count)
         : engine(owner), block_size(size), block_count(count),
@@ -74,49 +50,32 @@ struct EventPool {
           below(new (std::nothrow) std::atomic<std::uint32_t>[count]) {
         if (memory == nullptr || below == nullptr)
             return;
-        for (std::uint32_t i = 0; i < count; ++i)
-            below[i].store(i + 1 < count ? i + 1 : kNone, std::memory_order_relaxed);
-        head.store(0, std::memory_order_release);
+        for (std::uint32_t i = count; i-- > 0;)
+            push(heads_[i % kStacks].value, i);
     }
     ~EventPool() { std::free(memory); }
     EventPool(const EventPool&) = delete;
     EventPool& operator=(const EventPool&) = delete;
 
-    std::uint32_t pop() noexcept {
-        std::uint64_t top = head.load(std::memory_order_acquire);
+    std::uint32_t take() noexcept {
+        const std::size_t own = thread_number() % kStacks;
+        std::uint64_t seen[kStacks];
         for (;;) {
-            const auto block = static_cast<std::uint32_t>(top);
-            if (block == kNone)
+            for (std::size_t i = 0; i < kStacks; ++i) {
+                const std::size_t at = (own + i) % kStacks;
+                const std::uint32_t block = pop(heads_[at].value, seen[at]);
+                if (block != kNone)
+                    return block;
+            }
+            bool unchanged = true;
+            for (std::size_t i = 0; i < kStacks; ++i)
+                unchanged &= heads_[i].value.load(std::memory_order_acquire) == seen[i];
+            if (unchanged)
                 return kNone;
-            const std::uint64_t tag = (top >> 32) + 1;
-            const std::uint64_t next = (tag << 32) | below[block].load(std::memory_order_relaxed);
-            // acq_rel: sees what push() wrote below the new top.
-            if (head.compare_exchange_weak(top, next, std::memory_order_acq_rel,
-                                           std::memory_order_acquire))
-                return block;
         }
     }
-    void push(std::uint32_t block) noexcept {
-        std::uint64_t top = head.load(std::memory_order_relaxed);
-        std::uint64_t next = 0;
-        do {
-            below[block].store(static_cast<std::uint32_t>(top), std::memory_order_relaxed);
-            next = (top & ~std::uint64_t{UINT32_MAX}) | block;
-        } while (!head.compare_exchange_weak(top, next, std::memory_order_acq_rel,
-                                             std::memory_order_relaxed));
-    }
-    std::uint32_t take() noexcept {
-        const std::size_t home = thread_number() % kCaches;
-        std::uint32_t block = caches[home].take();
-        if (block == kNone)
-            block = pop();
-        for (std::size_t i = 1; block == kNone && i < kCaches; ++i)
-            block = caches[(home + i) % kCaches].take();
-        return block;
-    }
     void give(std::uint32_t block) noexcept {
-        if (!caches[thread_number() % kCaches].give(block))
-            push(block);
+        push(heads_[thread_number() % kStacks].value, block);
     }
 
     // constant after construction
@@ -124,10 +83,42 @@ struct EventPool {
     const std::size_t block_size;
     const std::uint32_t block_count;
     unsigned char* const memory;
-    const std::unique_ptr<std::atomic<std::uint32_t>[]> below;  // next on the stack
+    const std::unique_ptr<std::atomic<std::uint32_t>[]> below;  // next on its stack
 
-    alignas(64) std::atomic<std::uint64_t> head{kNone};  // tag above the top block's number
-    std::array<BlockCache, kCaches> caches{};
+  private:
+    // A tag above the number of the top block.
+    struct alignas(64) Head {
+        std::atomic<std::uint64_t> value{kNone};
+    };
+
+    static constexpr std::uint64_t next_tag(std::uint64_t head) noexcept {
+        return ((head >> 32) + 1) << 32;
+    }
+    // kNone if empty; `seen` is then the head that said so.
+    std::uint32_t pop(std::atomic<std::uint64_t>& head, std::uint64_t& seen) noexcept {
+        seen = head.load(std::memory_order_acquire);
+        for (;;) {
+            const auto block = static_cast<std::uint32_t>(seen);
+            if (block == kNone)
+                return kNone;
+            const std::uint64_t next =
+                next_tag(seen) | below[block].load(std::memory_order_relaxed);
+            // acq_rel: sees what push() wrote below the top, and what give()'s caller wrote.
+            if (head.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
+                                           std::memory_order_acquire))
+                return block;
+        }
+    }
+    void push(std::atomic<std::uint64_t>& head, std::uint32_t block) noexcept {
+        std::uint64_t top = head.load(std::memory_order_relaxed);
+        do {
+            below[block].store(static_cast<std::uint32_t>(top), std::memory_order_relaxed);
+            // acq_rel: pairs with pop().
+        } while (!head.compare_exchange_weak(top, next_tag(top) | block, std::memory_order_acq_rel,
+                                             std::memory_order_relaxed));
+    }
+
+    std::array<Head, kStacks> heads_{};
 };
 
 EventPool* event_pool_create(Engine* engine, std::size_t block_size, Error* error) noexcept {

@@ -23,6 +23,8 @@ class Submitter {
 
     bool on_stack() const noexcept { return on_stack_; }
     bool left() const noexcept { return state_ == State::left; }
+    // A step has seen that everything is to be cancelled, and has ended.
+    bool has_cancelled() const noexcept { return has_cancelled_; }
     bool parked() const noexcept { return state_ == State::parked; }
     // When its sleep ends by itself; kNever if it does not, or if it does not sleep.
     std::uint64_t wakes_at_ns() const noexcept { return parked() ? wakes_at_ns_ : world_.kNever; }
@@ -53,8 +55,10 @@ class Submitter {
     enum class State : std::uint8_t { stepping, deciding, parked, left };
 
     void step() {
+        const bool cancels = context_.closing.cancelling.load(std::memory_order_acquire);
         seen_ = context_.submitter.prepare();
         outcome_ = ioengine::submit_step(context_, role_, driver_);
+        has_cancelled_ |= cancels;
         history_.add(Event::submit_step, outcome_.moved, static_cast<std::int64_t>(outcome_.wants),
                      outcome_.limit_ns);
         state_ = State::deciding;
@@ -93,6 +97,7 @@ class Submitter {
     ioengine::SubmitOutcome outcome_;
     State state_ = State::stepping;
     bool on_stack_ = false;
+    bool has_cancelled_ = false;
     std::uint32_t seen_ = 0;
     std::uint64_t wakes_at_ns_ = ioengine::SimWorld::kNever;
 };

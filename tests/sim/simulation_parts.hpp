@@ -253,6 +253,9 @@ void Simulation<D>::watch() {
         auto& simulation = *static_cast<Simulation*>(self);
         Subject* const subject = simulation.subject_of(operation.token);
         operation.subject = subject;
+        if (subject != nullptr && simulation.submitter_.has_cancelled())
+            fail("request #%llu is given to the kernel after everything was cancelled",
+                 static_cast<unsigned long long>(subject->number));
         if (subject != nullptr)
             simulation.oracle_.entered(*subject, operation);
         else

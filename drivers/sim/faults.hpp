@@ -127,7 +127,8 @@ struct Fate {
 // What of an operation the choice of a fate depends on.
 struct FateInput {
     std::uint64_t token = 0;
-    bool transfers = false;  // reads or writes
+    bool is_repeated = false;  // will be tried again after a passing error
+    bool transfers = false;    // reads or writes
     bool writes = false;
     bool allocates = false;
     std::uint64_t bytes = 0;

@@ -60,6 +60,7 @@ void SimWorld::answer_at_once(const SimOperation& asked, std::int64_t result) {
 void SimWorld::draw_fate(SimOperation& operation, const FaultRule* rule) {
     FateInput input;
     input.token = operation.token;
+    input.is_repeated = !is_flush(operation.action) && (operation.rw_flags & kRwfNowait) == 0;
     input.transfers = moves_bytes(operation.action);
     input.writes = is_write(operation.action);
     input.allocates = operation.action == IOAction::fallocate;

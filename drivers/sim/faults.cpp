@@ -245,7 +245,7 @@ Fate SimFaults::fate_of(const FateInput& operation, const FaultRule* rule) {
         return make_fate(rule->fault, operation, rule->value);
     if (calm_ || completion_ppm_ == 0)
         return {};
-    if (passing_left_ != 0 && operation.token == passing_token_) {
+    if (passing_left_ != 0 && operation.place == passing_place_) {
         --passing_left_;
         return make_fate(Fault::passing_error, operation, EAGAIN);
     }
@@ -305,7 +305,7 @@ Fate SimFaults::make_fate(Fault fault, const FateInput& operation, std::int64_t 
         fate.value = random_.coin() ? -EAGAIN : -EINTR;
         // One run at a time; one whose request has ended otherwise gives way some day.
         if (operation.is_repeated && (passing_left_ == 0 || random_.chance(50'000))) {
-            passing_token_ = operation.token;
+            passing_place_ = operation.place;
             passing_left_ = random_.pick({0u, 0u, 0u, 2u, 9u, 80u});
         }
         break;

@@ -126,7 +126,7 @@ struct Fate {
 
 // What of an operation the choice of a fate depends on.
 struct FateInput {
-    std::uint64_t token = 0;
+    std::uint32_t place = 0;   // the same for all tries of a request, and few others: its slot
     bool is_repeated = false;  // will be tried again after a passing error
     bool transfers = false;    // reads or writes
     bool writes = false;
@@ -184,7 +184,7 @@ class SimFaults {
     std::uint32_t windows_left_ = 8;  // storms and denials, or a plan with many has nothing else
     std::uint64_t denied_until_ns_ = 0;
     int denied_errno_ = 0;
-    std::uint64_t passing_token_ = 0;  // this slot hears passing errors a few times in a row
+    std::uint32_t passing_place_ = 0;  // hears passing errors a few times in a row
     std::uint32_t passing_left_ = 0;
     std::uint32_t interruptions_left_ = 0;  // EINTR comes a few times in a row
     std::uint64_t partial_rule_ = 0;        // entries that a rule lets the next call take

@@ -59,8 +59,10 @@ void SimWorld::answer_at_once(const SimOperation& asked, std::int64_t result) {
 
 void SimWorld::draw_fate(SimOperation& operation, const FaultRule* rule) {
     FateInput input;
-    input.token = operation.token;
-    input.is_repeated = !is_flush(operation.action) && (operation.rw_flags & kRwfNowait) == 0;
+    input.place = static_cast<std::uint32_t>(operation.token);
+    // Without a token it is a blocking call, whose errors nobody tries again.
+    input.is_repeated = operation.token != 0 && !is_flush(operation.action) &&
+                        (operation.rw_flags & kRwfNowait) == 0;
     input.transfers = moves_bytes(operation.action);
     input.writes = is_write(operation.action);
     input.allocates = operation.action == IOAction::fallocate;

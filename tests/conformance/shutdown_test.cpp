@@ -19,16 +19,6 @@
 using namespace ioengine;
 using namespace std::chrono_literals;
 
-namespace {
-
-// Shutdown joins its threads; the kernel removes their directory entries a moment later.
-void require_no_engine_threads() {
-    test::wait_until([] { return test::threads_named("ioe-").empty(); },
-                     "waiting for engine threads to be gone");
-}
-
-}  // namespace
-
 TEST_EVERY_BACKEND("submit after shutdown is refused and the event stays with the caller",
                    "[shutdown][A6]") {
     test::KeptEvent event;
@@ -69,7 +59,7 @@ TEST_EVERY_BACKEND("shutdown completes everything that was accepted", "[shutdown
     REQUIRE(report.cancelled == 0);
     REQUIRE(report.named == 0);
     tracker.require_exactly_once();
-    require_no_engine_threads();
+    test::wait_for_engine_threads(0);
 }
 
 TEST_EVERY_BACKEND("shutdown is idempotent", "[shutdown][A9]") {
@@ -107,7 +97,7 @@ TEST_EVERY_BACKEND("the destructor drains and ends the threads", "[shutdown][A9]
             REQUIRE(io.nop([&](Result) { done.count_down(); }));
     }
     REQUIRE(done.open());
-    require_no_engine_threads();
+    test::wait_for_engine_threads(0);
 }
 
 TEST_EVERY_BACKEND("an unused context ends at once", "[shutdown][A9]") {
@@ -214,7 +204,7 @@ TEST_EACH_BACKEND("past its deadline shutdown names what the kernel holds",
     const ShutdownReport second = io.shutdown();
     REQUIRE(second.clean);
     REQUIRE(second.completed == 1);
-    require_no_engine_threads();
+    test::wait_for_engine_threads(0);
 }
 
 TEST_EACH_BACKEND("past its deadline shutdown cancels what still waits in the queues",

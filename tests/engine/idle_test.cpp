@@ -58,9 +58,7 @@ TEST_EVERY_BACKEND("an idle second with workers costs nothing either", "[idle][D
     auto io = test::make_context(backend, options);
     for (int i = 0; i < 100; ++i)
         REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).ok());
-    // A thread gives itself its name: the one that had nothing to do yet may be late.
-    test::wait_until([] { return test::threads_named("ioe-").size() == 5; },
-                     "waiting for submitter, poller and three workers to have their names");
+    test::wait_for_engine_threads(5);  // submitter, poller and three workers
     require_an_idle_second(5);
 }
 

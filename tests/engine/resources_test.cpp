@@ -37,14 +37,14 @@ TEST_EVERY_BACKEND("making and destroying contexts leaves nothing behind",
     const int lives = backend == Backend::aio ? 40 : 200;
     for (int i = 0; i < lives / 2; ++i)
         live_once(backend, i);
-    test::wait_until([] { return test::threads_named("ioe-").empty(); }, "waiting for threads");
+    test::wait_for_engine_threads(0);
     const std::uint64_t fds = test::open_fds();
     const std::uint64_t threads = test::thread_count();
     const std::uint64_t maps = test::map_count();
     const std::uint64_t rss = test::rss_bytes();
     for (int i = 0; i < lives; ++i)
         live_once(backend, i);
-    test::wait_until([] { return test::threads_named("ioe-").empty(); }, "waiting for threads");
+    test::wait_for_engine_threads(0);
     REQUIRE(test::open_fds() == fds);
     REQUIRE(test::thread_count() == threads);
     if (!test::kAddressSanitizer && !test::kThreadSanitizer) {
@@ -63,10 +63,11 @@ TEST_EVERY_BACKEND("a failed creation leaves nothing behind", "[resources][A4]")
     for (int i = 0; i < 50; ++i)
         REQUIRE_FALSE(test::Context::create(options));
     REQUIRE(test::open_fds() == fds);
-    REQUIRE(test::threads_named("ioe-").empty());
+    test::wait_for_engine_threads(0);
 }
 
 TEST_EVERY_BACKEND("worker pools leave no threads behind", "[resources][C4]") {
+    test::wait_for_engine_threads(0);
     const std::uint64_t threads = test::thread_count();
     for (int i = 0; i < 10; ++i) {
         auto workers = IOWorkers::create(4);
@@ -76,7 +77,6 @@ TEST_EVERY_BACKEND("worker pools leave no threads behind", "[resources][C4]") {
         auto io = test::make_context(backend, options);
         REQUIRE(io.nop([](Result) {}));
     }
-    test::wait_until([&] { return test::thread_count() <= threads; },
-                     "waiting for worker threads to be gone");
+    test::wait_for_engine_threads(0);
     REQUIRE(test::thread_count() == threads);
 }

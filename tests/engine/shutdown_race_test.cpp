@@ -160,12 +160,12 @@ void run_rounds(Backend backend, std::uint64_t rounds) {
     for (std::uint64_t i = 0; i < warm_up; ++i)
         refused += run_round(backend, file.direct_fd(), *workers, random.next());
     ::malloc_trim(0);
+    test::wait_for_engine_threads(2);  // the pool's
     const Footprint before;
     for (std::uint64_t i = warm_up; i < rounds; ++i)
         refused += run_round(backend, file.direct_fd(), *workers, random.next());
     ::malloc_trim(0);
-    test::wait_until([&] { return test::thread_count() <= before.threads; },
-                     "waiting for the last threads to be gone");
+    test::wait_for_engine_threads(2);
     const Footprint after;
     std::printf("%s: %llu rounds, %llu of %llu submissions refused, resident %llu -> %llu KiB\n",
                 backend_name(backend), static_cast<unsigned long long>(rounds),

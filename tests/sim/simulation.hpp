@@ -99,6 +99,7 @@ class Simulation {
     void watch();
     // Null for the engine's own signals.
     Subject* subject_of(std::uint64_t token);
+    void repeat_former_piece(const Subject& subject);
     void count_call(ioengine::SimCall call, std::int64_t count, int answer);
     void seam();
 

@@ -256,9 +256,10 @@ void Simulation<D>::watch() {
         if (subject != nullptr && simulation.submitter_.has_cancelled())
             fail("request #%llu is given to the kernel after everything was cancelled",
                  static_cast<unsigned long long>(subject->number));
-        if (subject != nullptr)
+        if (subject != nullptr) {
+            simulation.repeat_former_piece(*subject);
             simulation.oracle_.entered(*subject, operation);
-        else
+        } else
             simulation.history_.add(Event::entered, 0, 0,
                                     static_cast<std::int64_t>(operation.token & 0xF));
     };
@@ -301,6 +302,15 @@ Subject* Simulation<D>::subject_of(std::uint64_t value) {
         slot.state.load(std::memory_order_relaxed) != ioengine::SlotState::in_kernel)
         fail("the kernel is given slot %u, which does not say so", token.slot());
     return static_cast<Subject*>(slot.request);
+}
+
+// The request goes on under another token, so a completion of its former piece means nothing.
+template <ioengine::Driver D>
+void Simulation<D>::repeat_former_piece(const Subject& subject) {
+    if (!subject.entered || !world_.faults().strikes(ioengine::Fault::stale))
+        return;
+    history_.add(Event::stale, subject.token);
+    world_.repeat_stale({subject.token, static_cast<std::int64_t>(random_.below(512))});
 }
 
 template <ioengine::Driver D>

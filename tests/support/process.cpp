@@ -4,6 +4,8 @@
 
 #include "tests/support/process.hpp"
 
+#include "tests/support/wait.hpp"
+
 #include <algorithm>
 #include <dirent.h>
 #include <fstream>
@@ -59,7 +61,15 @@ std::uint64_t open_fds() {
 }
 
 std::uint64_t thread_count() {
-    return entries_of("/proc/self/task").size();
+    std::uint64_t count = 0;
+    for (const ThreadUse& use : threads_named(""))
+        count += use.name.rfind("iou-", 0) != 0;
+    return count;
+}
+
+void wait_for_engine_threads(std::size_t count) {
+    wait_until([count] { return threads_named("ioe-").size() == count; },
+               "waiting for the engine's threads to come or go");
 }
 
 std::uint64_t map_count() {

@@ -4,6 +4,7 @@
 #ifndef IOENGINE_TESTS_SUPPORT_PROCESS_HPP
 #define IOENGINE_TESTS_SUPPORT_PROCESS_HPP
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 namespace test {
 
 std::uint64_t open_fds();
+// Without those that the kernel adds for io_uring: they come and go as it likes.
 std::uint64_t thread_count();
 std::uint64_t map_count();
 std::uint64_t rss_bytes();
@@ -26,6 +28,10 @@ bool operator==(const ThreadUse& a, const ThreadUse& b);
 
 // Every thread of this process whose name begins with `prefix`, by thread id.
 std::vector<ThreadUse> threads_named(const std::string& prefix);
+
+// Waits until so many engine threads are there, by their default names. A joined thread stays in
+// /proc for a moment, and a new one takes a moment to name itself: look at counts after this.
+void wait_for_engine_threads(std::size_t count);
 
 // For messages: one thread per line.
 std::string to_string(const std::vector<ThreadUse>& threads);

@@ -23,12 +23,14 @@ using Wants = EventCount::Wants;
 // What a sleeper wants, and a notification that is for it.
 struct Bond {
     Wants wants;
-    bool (EventCount::*notify)() noexcept;
+    void (*notify)(EventCount& count);
 };
-constexpr Bond kBonds[] = {{Wants::anything, &EventCount::notify_work},
-                           {Wants::anything, &EventCount::notify_urgent},
-                           {Wants::urgent_only, &EventCount::notify_slots},
-                           {Wants::urgent_only, &EventCount::notify_urgent}};
+constexpr Bond kBonds[] = {
+    {Wants::anything, [](EventCount& count) { count.notify_work(); }},
+    {Wants::anything, [](EventCount& count) { count.notify_urgent(); }},
+    {Wants::urgent_only, [](EventCount& count) { count.notify_slots(); }},
+    {Wants::urgent_only, [](EventCount& count) { count.notify_urgent(); }},
+};
 
 // Parks until `ready()`.
 template <class Ready>

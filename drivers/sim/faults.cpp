@@ -232,9 +232,14 @@ const FaultRule* SimFaults::rule_for(SimCall call) noexcept {
     const std::uint64_t number = ++calls_[static_cast<std::size_t>(call)];
     if (calm_)
         return nullptr;
-    for (const FaultRule& rule : plan_.rules)
-        if (rule.call == call && (rule.nth == number || (rule.from_then_on && rule.nth < number)))
+    for (const FaultRule& rule : plan_.rules) {
+        if (rule.call != call)
+            continue;
+        if (rule.nth == number || (rule.from_then_on && rule.nth < number)) {
+            ++rules_obeyed_;
             return &rule;
+        }
+    }
     return nullptr;
 }
 

@@ -157,6 +157,8 @@ class SimFaults {
 
     void note(Fault fault) noexcept { ++counts_.injected[index_of(fault)]; }
     const FaultCounts& counts() const noexcept { return counts_; }
+    // How often a rule had its call.
+    std::uint64_t rules_obeyed() const noexcept { return rules_obeyed_; }
     SimRandom& random() noexcept { return random_; }
 
     void calm() noexcept {
@@ -177,6 +179,7 @@ class SimFaults {
     SimRandom random_;
     FaultCounts counts_;
     std::array<std::uint64_t, kSimCalls> calls_{};
+    std::uint64_t rules_obeyed_ = 0;
     bool calm_ = false;
 
     std::uint64_t storm_until_ns_ = 0;

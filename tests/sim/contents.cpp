@@ -36,13 +36,13 @@ Contents::Contents(ioengine::SimWorld& world, ioengine::SimRandom& random) : wor
     constexpr std::size_t kKiB = 1024;
     using Kind = SimFile::Kind;
     using Bytes = std::vector<unsigned char>;
-    add({Kind::regular, false, false, 64 * kKiB, Bytes(64 * kKiB)}, false, random);
-    add({Kind::regular, true, true, 96 * kKiB, Bytes(96 * kKiB)}, false, random);
+    add({Kind::regular, false, false, 40 * kKiB, Bytes(40 * kKiB)}, false, random);
+    add({Kind::regular, true, true, 48 * kKiB, Bytes(48 * kKiB)}, false, random);
     // Grows, until there is no space left.
-    add({Kind::regular, false, false, 80 * kKiB, Bytes(5'000)}, false, random);
-    add({Kind::regular, false, random.coin(), 256 * kKiB, Bytes(0)}, true, random);
-    add({Kind::block, random.coin(), false, 64 * kKiB, Bytes(64 * kKiB)}, false, random);
-    add({Kind::stream, false, false, 32 * kKiB, Bytes(32 * kKiB)}, false, random);
+    add({Kind::regular, false, false, 40 * kKiB, Bytes(5'000)}, false, random);
+    add({Kind::regular, false, random.coin(), 100 * kKiB, Bytes(0)}, true, random);
+    add({Kind::block, random.coin(), false, 40 * kKiB, Bytes(40 * kKiB)}, false, random);
+    add({Kind::stream, false, false, 24 * kKiB, Bytes(24 * kKiB)}, false, random);
 }
 
 void Contents::add(SimFile file, bool appended_to, ioengine::SimRandom& random) {

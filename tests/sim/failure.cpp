@@ -26,8 +26,9 @@ Story& story() noexcept {
         std::printf("the last events:\n");
         now.history->print_last(kEventsShown);
     }
-    std::printf("replay: ioengine-sim --backend %s --seed %" PRIu64 " --seeds 1\n", now.backend,
-                now.seed);
+    if (now.replays)
+        std::printf("replay: ioengine-sim --backend %s --seed %" PRIu64 " --seeds 1\n", now.backend,
+                    now.seed);
     std::fflush(stdout);
     ::_exit(1);
 }

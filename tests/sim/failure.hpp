@@ -14,6 +14,7 @@ struct Story {
     const History* history = nullptr;
     std::uint64_t seed = 0;
     const char* backend = "";
+    bool replays = true;  // ioengine-sim with this seed tells it again
 };
 void set_story(const Story& story) noexcept;
 

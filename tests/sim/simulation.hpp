@@ -61,7 +61,11 @@ class Simulation {
         with_faults();
         without_faults();
         end();
-        return {history_.digest(), oracle_.accepted_count(), oracle_.failed_count(), ticks_,
+        return {history_.digest(),
+                oracle_.accepted_count(),
+                oracle_.failed_count(),
+                ticks_,
+                world_.faults().rules_obeyed(),
                 world_.faults().counts()};
     }
 

@@ -125,15 +125,14 @@ class SplitRunner final : public Runner {
     // -- poller thread -------------------------------------------------------------------------
 
     void poll_loop() noexcept {
-        const auto role = std::make_unique<PollRole>();
         std::uint32_t failures = 0;
         for (;;) {
-            if (poll_step(context_, *role, *driver_))
+            if (poll_step(context_, poll_role_, *driver_))
                 continue;
-            if (may_leave(context_, *role, *driver_))
+            if (may_leave(context_, poll_role_, *driver_))
                 break;
             int rc = 0;
-            if (may_sleep(context_, *role, *driver_)) {
+            if (may_sleep(context_, poll_role_, *driver_)) {
                 context_.poll_counters.wait_calls.add(1);
                 rc = driver_->wait();
             }
@@ -172,6 +171,7 @@ class SplitRunner final : public Runner {
     const ThreadSetup threads_;
     const std::unique_ptr<D> driver_;
     Offload offload_;
+    PollRole poll_role_;  // poller's; here rather than on its stack, which a forked child lacks
     std::vector<std::uint32_t> reported_;  // submitter's: generation of the last report, per slot
     Thread submitter_;
     Thread poller_;

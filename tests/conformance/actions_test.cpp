@@ -109,7 +109,7 @@ TEST_EACH_BACKEND("vectored writes and reads move every vector in order", "[acti
     REQUIRE(back == all);
 }
 
-TEST_EACH_BACKEND("1024 vectors pass and 1025 are refused", "[actions][B7][K5]") {
+TEST_EACH_BACKEND("1024 vectors pass and 1025 are refused", "[actions][B7][kernel-5]") {
     test::TempFile file;
     std::vector<unsigned char> data(1025, 'x');
     std::vector<iovec> vectors;

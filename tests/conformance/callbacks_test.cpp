@@ -278,7 +278,7 @@ TEST_EVERY_BACKEND("a callback that throws is contained, counted and logged", "[
     REQUIRE(io.shutdown().clean);
 }
 
-TEST_EACH_BACKEND("an error is always delivered to the callback", "[callbacks][C9][defect4]") {
+TEST_EACH_BACKEND("an error is always delivered to the callback", "[callbacks][C9][defect-4]") {
     constexpr std::size_t kRequests = 300;
     test::Tracker tracker(kRequests);
     char byte = 0;

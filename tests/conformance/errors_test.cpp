@@ -111,7 +111,7 @@ TEST_EVERY_BACKEND("a request that is still submitted is refused a second time",
     REQUIRE(io.shutdown().completed == 2);
 }
 
-TEST_EACH_BACKEND("the same mistake gives the same error on both backends", "[errors][K4]") {
+TEST_EACH_BACKEND("the same mistake gives the same error on both backends", "[errors][kernel-4]") {
     test::TempFile file(4 * kBlock);
     test::Pipe pipe;
     const test::Fd read_only = file.reopen(O_RDONLY);
@@ -162,7 +162,7 @@ TEST_EACH_BACKEND("the same mistake gives the same error on both backends", "[er
 }
 
 TEST_EACH_BACKEND("misaligned direct I/O fails with EINVAL whatever its size",
-                  "[errors][K9][alignment]") {
+                  "[errors][kernel-9][alignment]") {
     test::TempFile file(16 * kBlock);
     if (!file.direct())
         SKIP_TEST(test::TempFile::file_system() + " does not take O_DIRECT");
@@ -193,7 +193,7 @@ TEST_EACH_BACKEND("misaligned direct I/O fails with EINVAL whatever its size",
 }
 
 TEST_EACH_BACKEND("a bad request fails alone, at the head, in the middle and at the end",
-                  "[errors][F5][defect2][K4]") {
+                  "[errors][F5][defect-2][kernel-4]") {
     constexpr std::size_t kBatch = 8;
     test::TempFile file(kBatch * kBlock);
     AlignedBuffer buffer = make_buffer(kBatch * kBlock);
@@ -244,7 +244,7 @@ TEST_EACH_BACKEND("a bad request fails alone, at the head, in the middle and at 
     }
 }
 
-TEST_EACH_BACKEND("a shutdown after nothing but bad requests is clean", "[errors][F5][defect2]") {
+TEST_EACH_BACKEND("a shutdown after nothing but bad requests is clean", "[errors][F5][defect-2]") {
     char byte = 0;
     test::Tracker tracker(50);
     std::vector<std::unique_ptr<test::TrackedEvent>> events;

@@ -84,7 +84,7 @@ TEST_EVERY_BACKEND("the smallest context works", "[options][A4]") {
 }
 
 TEST_EVERY_BACKEND("the largest depth is granted in full or refused with a hint",
-                   "[options][A4][defect9]") {
+                   "[options][A4][defect-9]") {
     Options options;
     options.backend = backend;
     options.depth = 32768;

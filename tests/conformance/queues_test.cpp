@@ -125,7 +125,7 @@ TEST_EVERY_BACKEND("each channel has a queue and an exact count of its own", "[q
     reads.tracker.require_exactly_once();
 }
 
-TEST_EVERY_BACKEND("counts are never negative while they move", "[queues][A7][defect9]") {
+TEST_EVERY_BACKEND("counts are never negative while they move", "[queues][A7][defect-9]") {
     constexpr std::size_t kRequests = 20000;
     QueuedReads reads(kRequests);
     auto io = test::make_context(backend, 8);

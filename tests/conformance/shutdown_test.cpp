@@ -110,7 +110,7 @@ TEST_EVERY_BACKEND("an unused context ends at once", "[shutdown][A9]") {
 }
 
 TEST_EVERY_BACKEND("the exit signal works at depth 1 and with every slot busy",
-                   "[shutdown][F9][F10][defect7][K1]") {
+                   "[shutdown][F9][F10][defect-7][kernel-1]") {
     for (const std::uint32_t depth : {1u, 2u, 16u}) {
         test::SlotFillers fillers;
         auto io = test::make_context(backend, depth);
@@ -126,7 +126,7 @@ TEST_EVERY_BACKEND("the exit signal works at depth 1 and with every slot busy",
 }
 
 TEST_EACH_BACKEND("the exit signal overtakes older reads and nothing is lost",
-                  "[shutdown][F9][K1][defect7]") {
+                  "[shutdown][F9][kernel-1][defect-7]") {
     constexpr std::size_t kReads = 64;
     test::TempFile file(kReads * 65536);
     std::vector<std::vector<unsigned char>> buffers(kReads, std::vector<unsigned char>(65536));
@@ -148,7 +148,7 @@ TEST_EACH_BACKEND("the exit signal overtakes older reads and nothing is lost",
 }
 
 TEST_EACH_BACKEND("nothing writes into a buffer once shutdown has returned",
-                  "[shutdown][K2][defect8]") {
+                  "[shutdown][kernel-2][defect-8]") {
     constexpr std::size_t kReads = 32;
     constexpr std::size_t kBytes = 128 * 1024;
     test::TempFile file;
@@ -170,7 +170,7 @@ TEST_EACH_BACKEND("nothing writes into a buffer once shutdown has returned",
 }
 
 TEST_EACH_BACKEND("past its deadline shutdown names what the kernel holds",
-                  "[shutdown][deadline][defect12]") {
+                  "[shutdown][deadline][defect-12]") {
     test::Pipe pipe;
     char in[100] = {};
     test::KeptEvent event;

@@ -129,7 +129,7 @@ TEST_EACH_BACKEND("a direct read across the end of a file is a short success", "
     REQUIRE(std::memcmp(made->data(), content.data(), content.size()) == 0);
 }
 
-TEST_EACH_BACKEND("a vectored read across the end of a file is short", "[transfers][F7][K5]") {
+TEST_EACH_BACKEND("a vectored read across the end of a file is short", "[transfers][F7][kernel-5]") {
     test::TempFile file;
     file.put("0123456789", 10, 0);
     char head[4] = {};
@@ -144,7 +144,7 @@ TEST_EACH_BACKEND("a vectored read across the end of a file is short", "[transfe
 }
 
 TEST_EACH_BACKEND("a read of more than 2 GiB is continued: pointer, offset and length advance",
-                  "[transfers][A12][F6][F8][defect3][defect9]") {
+                  "[transfers][A12][F6][F8][defect-3][defect-9]") {
     const std::uint64_t seed = test::announced_seed("long read");
     const test::Fd file = make_long_file(seed);
     FoldedMemory memory(kLong);
@@ -164,7 +164,7 @@ TEST_EACH_BACKEND("a read of more than 2 GiB is continued: pointer, offset and l
 }
 
 TEST_EACH_BACKEND("a vectored read of more than 2 GiB is continued in the middle of a vector",
-                  "[transfers][A12][B7][F6][defect3]") {
+                  "[transfers][A12][B7][F6][defect-3]") {
     const std::uint64_t seed = test::announced_seed("long vectored read");
     const test::Fd file = make_long_file(seed);
     FoldedMemory memory(kLong);
@@ -183,7 +183,7 @@ TEST_EACH_BACKEND("a vectored read of more than 2 GiB is continued in the middle
     REQUIRE(vectors[1].iov_len == 2 * kGiB);
 }
 
-TEST_EACH_BACKEND("offsets above 2 and 4 GiB are exact", "[transfers][A12][defect9]") {
+TEST_EACH_BACKEND("offsets above 2 and 4 GiB are exact", "[transfers][A12][defect-9]") {
     test::TempFile file(6 * kGiB);
     const std::uint64_t offsets[] = {2 * kGiB - 8, 2 * kGiB, 4 * kGiB - 8, 4 * kGiB + 5};
     auto io = test::make_context(backend);
@@ -234,7 +234,7 @@ TEST_EACH_BACKEND("a read of a socket is not continued", "[transfers]") {
     REQUIRE(io.stats().continuations == 0);
 }
 
-TEST_EACH_BACKEND("a write to a full file system is short, then ENOSPC", "[transfers][K6]") {
+TEST_EACH_BACKEND("a write to a full file system is short, then ENOSPC", "[transfers][kernel-6]") {
     test::Fd file = test::open_on_small_file_system(kMiB);
     if (!file.valid())
         SKIP_TEST("this user may not make a file system (fsopen needs CAP_SYS_ADMIN)");
@@ -257,7 +257,7 @@ TEST_EACH_BACKEND("a write to a full file system is short, then ENOSPC", "[trans
     REQUIRE(std::equal(back.begin(), back.end(), data.begin()));
 }
 
-TEST_EACH_BACKEND("a write beyond RLIMIT_FSIZE is short, then EFBIG", "[transfers][K10]") {
+TEST_EACH_BACKEND("a write beyond RLIMIT_FSIZE is short, then EFBIG", "[transfers][kernel-10]") {
     const test::ChildOutcome child = test::run_child([backend] {
         ::signal(SIGXFSZ, SIG_IGN);  // the kernel's default is to end the process
         const rlimit limit{kMiB, kMiB};
@@ -284,7 +284,7 @@ TEST_EACH_BACKEND("a write beyond RLIMIT_FSIZE is short, then EFBIG", "[transfer
     REQUIRE(child.exit_code == 0);
 }
 
-TEST_EACH_BACKEND("a request reports bytes, never the number of events", "[transfers][defect13]") {
+TEST_EACH_BACKEND("a request reports bytes, never the number of events", "[transfers][defect-13]") {
     test::TempFile file(kBlock);
     std::vector<unsigned char> in(777);
     auto io = test::make_context(backend);

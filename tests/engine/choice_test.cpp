@@ -49,7 +49,7 @@ const Denial kDenials[] = {
 
 }  // namespace
 
-TEST_CASE("with io_uring denied, auto runs on AIO and says why", "[choice][A2][K7]") {
+TEST_CASE("with io_uring denied, auto runs on AIO and says why", "[choice][A2][kernel-7]") {
     require_seccomp();
     test::require_backend(Backend::uring);
     test::require_backend(Backend::aio);
@@ -76,7 +76,7 @@ TEST_CASE("with io_uring denied, auto runs on AIO and says why", "[choice][A2][K
     }
 }
 
-TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][A3][K7]") {
+TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][A3][kernel-7]") {
     require_seccomp();
     test::require_backend(Backend::uring);
     for (const Denial& denial : kDenials) {
@@ -96,7 +96,7 @@ TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][
     }
 }
 
-TEST_CASE("a denied opcode probe or no registration at all harms nobody", "[choice][G5][K7]") {
+TEST_CASE("a denied opcode probe or no registration at all harms nobody", "[choice][G5][kernel-7]") {
     require_seccomp();
     test::require_backend(Backend::uring);
     const Denial denials[] = {

@@ -62,7 +62,7 @@ TEST_EVERY_BACKEND("an idle second with workers costs nothing either", "[idle][D
     require_an_idle_second(5);
 }
 
-TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][defect5]") {
+TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][defect-5]") {
     constexpr std::size_t kQueued = 50;
     test::Pipe pipe;
     char in[8];
@@ -86,7 +86,7 @@ TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][def
     REQUIRE(tracker.accepted() == kQueued);
 }
 
-TEST_EVERY_BACKEND("a second with a blocked callback costs nothing", "[idle][D9][defect5]") {
+TEST_EVERY_BACKEND("a second with a blocked callback costs nothing", "[idle][D9][defect-5]") {
     test::SlotFillers fillers;
     auto io = test::make_context(backend, 4);
     test::Plug plug(io);

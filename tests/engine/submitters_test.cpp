@@ -76,7 +76,7 @@ std::atomic<std::uint64_t> SignalStorm::received_{0};
 }  // namespace
 
 TEST_EACH_BACKEND("a thread may end after it has submitted: every notice arrives",
-                  "[submitters][K3]") {
+                  "[submitters][kernel-3]") {
     constexpr std::size_t kThreads = 200;
     test::TempFile file(kThreads * kBlock);
     std::vector<unsigned char> content(kBlock);
@@ -104,7 +104,7 @@ TEST_EACH_BACKEND("a thread may end after it has submitted: every notice arrives
 }
 
 TEST_EACH_BACKEND("a request outlives its thread even if the kernel answers later",
-                  "[submitters][K3]") {
+                  "[submitters][kernel-3]") {
     constexpr std::size_t kThreads = 16;
     std::vector<test::Pipe> pipes(kThreads);
     char in[kThreads] = {};
@@ -132,7 +132,7 @@ TEST_EACH_BACKEND("a request outlives its thread even if the kernel answers late
     }
 }
 
-TEST_EACH_BACKEND("a storm of signals disturbs nothing", "[submitters][F3][G4][K10][defect1]") {
+TEST_EACH_BACKEND("a storm of signals disturbs nothing", "[submitters][F3][G4][kernel-10][defect-1]") {
     constexpr std::size_t kRequests = 3000;
     constexpr std::size_t kSlots = 64;
     test::TempFile file(kSlots * kBlock);

@@ -17,6 +17,7 @@
 // Each request is built into its slot in the push that takes it: there is no list in between.
 #pragma once
 
+#include "lib/prefetch.hpp"
 #include "lib/shared_context.hpp"
 
 #include <algorithm>
@@ -58,6 +59,8 @@ std::size_t move_from(RequestQueue& queue, std::size_t max, S& slots) {
         const std::size_t n = queue.pop(taken, std::min(max - moved, kBulk));
         if (n == 0)
             break;
+        for (std::size_t i = 0; i < n; ++i)
+            prefetch_to_read(taken[i]);
         for (std::size_t i = 0; i < n; ++i)
             push_into(slots, *taken[i]);
         moved += n;

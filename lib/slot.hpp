@@ -28,6 +28,7 @@
 #include "lib/check.hpp"
 #include "lib/counters.hpp"
 #include "lib/piece.hpp"
+#include "lib/prefetch.hpp"
 #include "lib/spsc_ring.hpp"
 
 #include <ioengine/request.hpp>
@@ -183,6 +184,11 @@ class SlotPool {
 
     // -- poll role ---------------------------------------------------------------------------
 
+    // reclaim() will follow soon.
+    void expect(Token token) const noexcept {
+        if (token.slot() < depth_)
+            prefetch_to_write(&slots_[token.slot()]);
+    }
     // in_kernel -> completed. Null for a completion of no living request.
     S* reclaim(Token token) noexcept {
         if (token.slot() >= depth_)

@@ -7,6 +7,7 @@
 
 #include "lib/driver.hpp"
 #include "lib/offload.hpp"
+#include "lib/prefetch.hpp"
 #include "lib/scheduler.hpp"
 #include "lib/shared_context.hpp"
 
@@ -309,6 +310,7 @@ Request* settle(IoSharedContext& context, PollRole& role, D& driver, const Compl
         return nullptr;
     }
     Request& request = *slot->request;
+    prefetch_to_write(&request);  // for its result, and for the callback that submits it again
     const Judgement verdict = short_io(request, slot->transfer, slot->retries, completion.result,
                                        context.closing.cancelling.load(std::memory_order_relaxed),
                                        [&](int fd) { return driver.shape_of(fd); });
@@ -339,6 +341,8 @@ template <Driver D>
 bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
     const std::uint32_t reaped = driver.reap(role.reaped.data(), kReapChunk);
     context.poll_counters.reaped.add(reaped);
+    for (std::uint32_t i = 0; i < reaped; ++i)
+        driver.slots().expect(role.reaped[i].token);
     std::uint32_t finished = 0;
     bool continues = false;
     for (std::uint32_t i = 0; i < reaped; ++i) {

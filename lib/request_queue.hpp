@@ -37,31 +37,38 @@ struct QueueTraits : moodycamel::ConcurrentQueueDefaultTraits {
     static void free(void* block) { std::free(block); }
 };
 
+// How many requests a queue was given, on a line that producers write anyway: see IoSharedContext.
+struct RequestCount {
+    std::atomic<std::uint64_t> in{0};
+    // Some earlier RequestQueue::counted_out_. relaxed: too low is harmless.
+    std::atomic<std::uint64_t> known_out{0};
+};
+
 class RequestQueue {
   public:
     enum class Pushed : std::uint8_t { yes, full, no_memory };
 
-    explicit RequestQueue(std::uint32_t limit)
-        : limit_(limit), requests_(std::min(2 * std::size_t{limit}, kPreallocated)),
+    RequestQueue(std::uint32_t limit, RequestCount& count)
+        : limit_(limit), count_(count), requests_(std::min(2 * std::size_t{limit}, kPreallocated)),
           consumer_(requests_) {}
 
     // Any thread.
     Pushed push(Request& request) noexcept {
-        std::uint64_t in = counted_in_.load(std::memory_order_relaxed);
+        std::uint64_t in = count_.in.load(std::memory_order_relaxed);
         do {
-            if (!has_room(in, known_out_.load(std::memory_order_relaxed))) {
+            if (!has_room(in, count_.known_out.load(std::memory_order_relaxed))) {
                 // Only now the submit role's line is looked at, which it writes all the time.
                 const std::uint64_t out = counted_out_.load(std::memory_order_relaxed);
-                known_out_.store(out, std::memory_order_relaxed);
+                count_.known_out.store(out, std::memory_order_relaxed);
                 if (!has_room(in, out))
                     return Pushed::full;
             }
             // acq_rel: a leaving poller that sees the count sees it before the completion's.
-        } while (!counted_in_.compare_exchange_weak(in, in + 1, std::memory_order_acq_rel,
-                                                    std::memory_order_relaxed));
+        } while (!count_.in.compare_exchange_weak(in, in + 1, std::memory_order_acq_rel,
+                                                  std::memory_order_relaxed));
         // [model: park-7] counted first, enqueued second: the submitter must not trust the counter.
         if (!requests_.enqueue(&request)) {
-            counted_in_.fetch_sub(1, std::memory_order_acq_rel);
+            count_.in.fetch_sub(1, std::memory_order_acq_rel);
             return Pushed::no_memory;
         }
         return Pushed::yes;
@@ -82,9 +89,9 @@ class RequestQueue {
     // Any thread. Never negative: what is out is read first.
     std::uint64_t waiting() const noexcept {
         const std::uint64_t out = counted_out_.load(std::memory_order_acquire);
-        return counted_in_.load(std::memory_order_acquire) - out;
+        return count_.in.load(std::memory_order_acquire) - out;
     }
-    std::uint64_t accepted() const noexcept { return counted_in_.load(std::memory_order_acquire); }
+    std::uint64_t accepted() const noexcept { return count_.in.load(std::memory_order_acquire); }
 
   private:
     // Signed: `out` may have passed an `in` that is old by now; the exchange fails then.
@@ -95,9 +102,7 @@ class RequestQueue {
     static constexpr std::size_t kPreallocated = 8192;
 
     const std::uint32_t limit_;
-    alignas(64) std::atomic<std::uint64_t> counted_in_{0};  // producers write
-    // Some earlier counted_out_, on the producers' own line. relaxed: too low is harmless.
-    std::atomic<std::uint64_t> known_out_{0};
+    RequestCount& count_;                                    // producers write
     alignas(64) std::atomic<std::uint64_t> counted_out_{0};  // submit role writes
     alignas(64) moodycamel::ConcurrentQueue<Request*, QueueTraits> requests_;
     moodycamel::ConsumerToken consumer_;  // submit role's own

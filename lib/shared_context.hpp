@@ -22,6 +22,7 @@
 #include <ioengine/request.hpp>
 #include <ioengine/stats.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -55,8 +56,8 @@ struct Turns {
 class IoSharedContext {
   public:
     IoSharedContext(const ContextConfig& settings, Log& sink_of_messages)
-        : config(settings), log(sink_of_messages), prio(settings.queue_limit),
-          read(settings.queue_limit), write(settings.queue_limit) {
+        : config(settings), log(sink_of_messages), prio(settings.queue_limit, counts[0]),
+          read(settings.queue_limit, counts[1]), write(settings.queue_limit, counts[2]) {
         turns.left = settings.read_budget;
     }
 
@@ -120,13 +121,16 @@ class IoSharedContext {
     Log& log;
 
     // any thread
+    // What every submission writes and every step of the submitter reads: one line, so that it is
+    // moved between cores once.
+    alignas(64) EventCount submitter;  // the submitter parks here
+    std::array<RequestCount, 3> counts;
     alignas(64) Gate gate;
     RequestQueue prio;
     RequestQueue read;
     RequestQueue write;
-    alignas(64) EventCount submitter;  // the submitter parks here
-    alignas(64) EventCount space;      // submit_wait() parks here
-    alignas(64) ReadyList ready;       // finished without the kernel; any thread to poll role
+    alignas(64) EventCount space;  // submit_wait() parks here
+    alignas(64) ReadyList ready;   // finished without the kernel; any thread to poll role
     Nudge nudge;
     alignas(64) Closing closing;
     SharedCounters shared_counters;

@@ -115,6 +115,8 @@ class SlotPool {
 
     // Slots that take() will find.
     std::size_t available() const noexcept { return stash_.size() + free_.size(); }
+    // Likewise, or fewer; but 0 only if there is none. Cheaper.
+    std::size_t available_at_least() noexcept { return stash_.size() + free_.seen(); }
 
     // free -> filled. There must be an available slot.
     S& take(Request& request, std::uint64_t now) noexcept {

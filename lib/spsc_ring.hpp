@@ -30,23 +30,32 @@ class SpscRing {
 
     // Consumer. False if empty.
     bool pop(std::uint32_t& item) noexcept {
-        const std::size_t head = head_.load(std::memory_order_relaxed);
-        if (head == tail_.load(std::memory_order_acquire))  // pairs with push()
+        if (seen() == 0)
             return false;
+        const std::size_t head = head_.load(std::memory_order_relaxed);
         item = items_[head & mask_];
         head_.store(head + 1, std::memory_order_release);  // lets push() overwrite the place
         return true;
     }
 
-    // Consumer: how many pops will succeed at least.
+    // Consumer: how many pops will succeed.
     std::size_t size() const noexcept {
         return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_relaxed);
+    }
+    // Consumer: likewise, or fewer; but 0 only if it is empty. The producer's line is looked at
+    // only when what was seen of it is used up.
+    std::size_t seen() noexcept {
+        const std::size_t head = head_.load(std::memory_order_relaxed);
+        if (head == known_tail_)
+            known_tail_ = tail_.load(std::memory_order_acquire);  // pairs with push()
+        return known_tail_ - head;
     }
 
   private:
     const std::size_t mask_;
     const std::unique_ptr<std::uint32_t[]> items_;
     alignas(64) std::atomic<std::size_t> head_{0};  // consumer writes
+    std::size_t known_tail_ = 0;                    // consumer's own
     alignas(64) std::atomic<std::size_t> tail_{0};  // producer writes
 };
 

@@ -213,14 +213,15 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
         outcome.moved = true;
     };
 
-    // acquire: pairs with the closer's release.
+    // acquire: pairs with the closer's release. What is to be continued from now on is refused by
+    // the next step: it must not reach the kernel behind the cancellation, which is sent once.
     if (context.closing.cancelling.load(std::memory_order_acquire))
         steps::cancel_everything(context, role, driver, refuse);
-
-    outcome.moved |= steps::push_continuations(context, driver);
+    else
+        outcome.moved |= steps::push_continuations(context, driver);
     steps::SlotFiller<D> filler(context, role, driver, offload);
     // Looked at once, after prepare(): a slot that comes free later moves the epoch.
-    const std::size_t free_slots = slots.available();
+    const std::size_t free_slots = slots.available_at_least();
     if (poll_request_from_queues(context, std::min(free_slots, driver.room()), filler) != 0) {
         outcome.moved = true;
         context.space.notify_urgent();

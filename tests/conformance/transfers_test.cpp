@@ -129,7 +129,8 @@ TEST_EACH_BACKEND("a direct read across the end of a file is a short success", "
     REQUIRE(std::memcmp(made->data(), content.data(), content.size()) == 0);
 }
 
-TEST_EACH_BACKEND("a vectored read across the end of a file is short", "[transfers][F7][kernel-5]") {
+TEST_EACH_BACKEND("a vectored read across the end of a file is short",
+                  "[transfers][F7][kernel-5]") {
     test::TempFile file;
     file.put("0123456789", 10, 0);
     char head[4] = {};

@@ -96,7 +96,8 @@ TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][
     }
 }
 
-TEST_CASE("a denied opcode probe or no registration at all harms nobody", "[choice][G5][kernel-7]") {
+TEST_CASE("a denied opcode probe or no registration at all harms nobody",
+          "[choice][G5][kernel-7]") {
     require_seccomp();
     test::require_backend(Backend::uring);
     const Denial denials[] = {

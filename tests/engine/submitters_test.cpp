@@ -132,7 +132,8 @@ TEST_EACH_BACKEND("a request outlives its thread even if the kernel answers late
     }
 }
 
-TEST_EACH_BACKEND("a storm of signals disturbs nothing", "[submitters][F3][G4][kernel-10][defect-1]") {
+TEST_EACH_BACKEND("a storm of signals disturbs nothing",
+                  "[submitters][F3][G4][kernel-10][defect-1]") {
     constexpr std::size_t kRequests = 3000;
     constexpr std::size_t kSlots = 64;
     test::TempFile file(kSlots * kBlock);

@@ -51,7 +51,8 @@ std::size_t drain(RequestQueue& queue, std::vector<Request*>& into) {
 
 TEST_CASE("a queue takes exactly its limit, and one more for each that leaves", "[queue][A8]") {
     for (const std::uint32_t limit : {1u, 2u, 31u, 32u, 33u, 1000u, 5000u}) {
-        RequestQueue queue(limit);
+        RequestCount count;
+        RequestQueue queue(limit, count);
         test::Requests requests;
         Request& request = requests.read(0);
         for (std::uint32_t i = 0; i < limit; ++i)
@@ -71,7 +72,8 @@ TEST_CASE("a queue takes exactly its limit, and one more for each that leaves", 
 
 TEST_CASE("a queue gives at most what is asked for, in order, and nothing when empty",
           "[queue][D6]") {
-    RequestQueue queue(100);
+    RequestCount count;
+    RequestQueue queue(100, count);
     test::Requests requests;
     Request* out[100];
     REQUIRE(queue.pop(out, 100) == 0);
@@ -91,7 +93,8 @@ TEST_CASE("without memory for a block the push says so, counts nothing, and work
           "[queue][A8]") {
     test::Requests requests;
     Request& request = requests.read(0);
-    RequestQueue queue(1u << 20);
+    RequestCount count;
+    RequestQueue queue(1u << 20, count);
     std::uint64_t in = 0;
     {
         const ScarceMemory scarce(4);  // this thread's producer record and a little more
@@ -128,7 +131,8 @@ TEST_CASE("blocks of a queue are used again: filling and draining it takes no fu
           "[queue]") {
     test::Requests requests;
     Request& request = requests.read(0);
-    RequestQueue queue(4096);
+    RequestCount count;
+    RequestQueue queue(4096, count);
     std::vector<Request*> all;
     for (int i = 0; i < 4096; ++i)
         REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);

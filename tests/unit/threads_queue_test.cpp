@@ -74,7 +74,8 @@ TEST_CASE("defect 9: counts of a queue never go below zero, whoever looks when",
           "[queue][threads][A7][defect-9]") {
     constexpr std::uint64_t kEach = 20'000;
     constexpr std::uint32_t kLimit = 16;
-    RequestQueue queue(kLimit);
+    RequestCount count;
+    RequestQueue queue(kLimit, count);
     Request request;
     std::atomic<bool> over{false};
     std::atomic<std::uint64_t> accepted{0};
@@ -127,7 +128,8 @@ TEST_CASE("defect 9: counts of a queue never go below zero, whoever looks when",
 
 TEST_CASE("a queue that has room for everybody is never full for anybody", "[queue][threads][A8]") {
     constexpr std::uint64_t kEach = 50'000;
-    RequestQueue queue(kProducers);
+    RequestCount count;
+    RequestQueue queue(kProducers, count);
     std::vector<Request> requests(kProducers);
     std::atomic<bool> outside[kProducers];
     for (auto& request : outside)
@@ -168,7 +170,8 @@ TEST_CASE("a producer that waits for a place is never forgotten, whoever else tr
           "[queue][threads][A8]") {
     constexpr int kRounds = 3000;
     constexpr std::uint64_t kWaiters = 2;
-    RequestQueue queue(1);
+    RequestCount count;
+    RequestQueue queue(1, count);
     EventCount space;
     Request request;
     std::atomic<std::uint64_t> in{0};

@@ -89,6 +89,11 @@ int LinuxFiles::alignment_refusal(const Request& request) noexcept {
     return forbidden ? -EINVAL : 0;
 }
 
+bool LinuxFiles::is_stream(const Request& request) noexcept {
+    return request.offset == 0 && moves_bytes(request.action) &&
+           ::lseek(request.fd, 0, SEEK_CUR) < 0 && errno == ESPIPE;
+}
+
 SignalFile SignalFile::open() noexcept {
     SignalFile file;
     file.fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);

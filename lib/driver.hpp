@@ -67,6 +67,10 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // any thread: what Route::offload asks for, by a blocking system call.
     { driver.run_here(request) }
     noexcept->std::same_as<std::int64_t>;
+    // submit role: may handing it over hold up the calling thread for as long as somebody else
+    // pleases? Only a thread that has nothing else to do may do it then.
+    { driver.may_block(request) }
+    noexcept->std::same_as<bool>;
     // submit role: how many pushes there is room for before the next submit().
     { driver.room() }
     noexcept->std::same_as<std::size_t>;
@@ -86,6 +90,9 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     driver.cancel(slot);
     // poll role: what is there, without waiting.
     { driver.reap(out, std::uint32_t{}) }
+    noexcept->std::same_as<std::uint32_t>;
+    // poll role: how many reap() would find now; 0 if that is not known without a system call.
+    { driver.completions_ready() }
     noexcept->std::same_as<std::uint32_t>;
     // poll role: sleeps until reap() has something; 0 or -errno.
     { driver.wait() }

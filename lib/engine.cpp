@@ -21,7 +21,8 @@ inline namespace v0 {
 
 Engine::Engine(const Options& options, const Environment& environment)
     : log_(log_level_of(options, environment), options.log, options.log_user),
-      context_(config_of(options), log_),
+      disabled_(disabled_features(options, environment, log_)),
+      context_(config_of(options, disabled_), log_),
       event_pool_size_(options.event_pool != 0 ? options.event_pool
                                                : options.queue_limit + options.depth),
       workers_(options.workers != nullptr ? options.workers->handle() : nullptr),
@@ -61,7 +62,7 @@ bool Engine::start(const Options& options, const Environment& environment, Error
     setup.context = &context_;
     setup.threads = thread_setup_of(options);
     setup.wish = backend_wish(options, environment, log_);
-    setup.disabled = disabled_features(options, environment, log_);
+    setup.disabled = disabled_;
     runner_ = make_runner(setup, report_, error);
     return runner_ != nullptr && runner_->start(error);
 }

@@ -56,6 +56,7 @@ class Engine {
 
     ForkGuard fork_guard_;
     Log log_;
+    const FeatureSet disabled_;
     IoSharedContext context_;
     ProbeReport report_;
     const std::uint32_t event_pool_size_;

@@ -63,8 +63,10 @@ class EventCount {
     // Sleeper: sleeps unless something was notified since `seen`, for at most limit_ns. Returns
     // false if the time ran out. May return early: look for work again.
     bool park(std::uint32_t seen, Wants wants, std::int64_t limit_ns = kNoLimit) noexcept {
-        if (!announce(seen, wants))
-            return true;
+        return !announce(seen, wants) || sleep(seen, wants, limit_ns);
+    }
+    // The second half of park(): for who has announced itself, and has looked again since.
+    bool sleep(std::uint32_t seen, Wants wants, std::int64_t limit_ns = kNoLimit) noexcept {
         const std::uint32_t parked = seen | static_cast<std::uint32_t>(wants);
         timespec limit{};
         if (limit_ns != kNoLimit) {
@@ -89,6 +91,21 @@ class EventCount {
 
     // Notifier: something that every sleeper must see.
     bool notify_urgent() noexcept { return notify(kFlags); }  // [model: park-3]
+
+    // A notifier that has itself done what a sleeper for slots wants to be woken for: from now on
+    // it is to be woken for work. True if there was one; then look for work once more, because a
+    // notifier of work may have passed by in between. (A sleeper that has announced itself and is
+    // not yet in the kernel finds the word changed and looks again.)
+    bool widen() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        while ((word & kFlags) == static_cast<std::uint32_t>(Wants::urgent_only))
+            // [model: park-9] acq_rel: ordered with announce() and with notify's add.
+            if (word_.compare_exchange_weak(word,
+                                            word | static_cast<std::uint32_t>(Wants::anything),
+                                            std::memory_order_acq_rel, std::memory_order_relaxed))
+                return true;
+        return false;
+    }
 
   private:
     static constexpr std::uint32_t kFlags = 3;

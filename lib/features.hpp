@@ -24,6 +24,7 @@ enum class Feature : std::uint8_t {
     aio_ring_reap,          // AIO: completions from the shared ring, without a system call
     aio_fsync,              // AIO's own fsync and fdatasync; else a helper thread
     direct_align,           // statx(2) says how direct I/O must be aligned, and it is checked
+    callback_lending,       // Lending::callbacks; else Lending::none
     quirks,                 // the table of known kernel defects
 };
 
@@ -31,7 +32,7 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 11> kFeatureNames{{
+constexpr std::array<FeatureName, 12> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
@@ -42,6 +43,7 @@ constexpr std::array<FeatureName, 11> kFeatureNames{{
     {Feature::aio_ring_reap, "aio_ring_reap"},
     {Feature::aio_fsync, "aio_fsync"},
     {Feature::direct_align, "direct_align"},
+    {Feature::callback_lending, "callback_lending"},
     {Feature::quirks, "quirks"},
 }};
 

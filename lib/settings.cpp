@@ -73,7 +73,7 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
         if (!in_range(range, error))
             return false;
     if (options.backend > Backend::null || options.threading != Threading::split ||
-        options.lending != Lending::none || options.log_level > LogLevel::off) {
+        options.lending > Lending::callbacks || options.log_level > LogLevel::off) {
         fill_error(error, ErrorCode::invalid_argument, 0,
                    "Options::backend, threading, lending or log_level is no value of its enum",
                    "use the enumerators of ioengine/options.hpp");
@@ -106,7 +106,7 @@ LogLevel log_level_of(const Options& options, const Environment& environment) no
     return level;
 }
 
-ContextConfig config_of(const Options& options) noexcept {
+ContextConfig config_of(const Options& options, const FeatureSet& disabled) noexcept {
     ContextConfig config;
     config.depth = options.depth;
     config.queue_limit = options.queue_limit;
@@ -115,6 +115,8 @@ ContextConfig config_of(const Options& options) noexcept {
     config.priority_burst = options.priority_burst;
     config.watchdog_ms = options.watchdog_ms;
     config.histograms = options.histograms;
+    config.lends =
+        options.lending == Lending::callbacks && !disabled.has(Feature::callback_lending);
     config.sink = options.sink;
     config.sink_user = options.sink_user;
     if (options.workers != nullptr) {

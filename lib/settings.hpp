@@ -28,7 +28,7 @@ Environment read_environment() noexcept;
 bool check_options(const Options& options, std::uint32_t header, Error& error) noexcept;
 
 LogLevel log_level_of(const Options& options, const Environment& environment) noexcept;
-ContextConfig config_of(const Options& options) noexcept;
+ContextConfig config_of(const Options& options, const FeatureSet& disabled = {}) noexcept;
 ThreadSetup thread_setup_of(const Options& options) noexcept;
 
 // Which backend is asked for, and by whom. An unknown name in the environment is logged and

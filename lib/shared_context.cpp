@@ -27,9 +27,12 @@ Acceptance IoSharedContext::push(Request& request, Channel channel) noexcept {
     if (config.histograms)
         request.submit_ns = clock_ns();
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
-    if (pushed == RequestQueue::Pushed::yes)
-        wake_for_work();
-    else if (pushed == RequestQueue::Pushed::no_memory)
+    if (pushed == RequestQueue::Pushed::yes) {
+        // A callback on the poller's thread wakes nobody: lend_step() follows.
+        if (!config.lends || config.sink != nullptr || !in_callback())
+            wake_for_work();
+    }
+    if (pushed == RequestQueue::Pushed::no_memory)
         space.notify_urgent();  // the place that was counted is there again
     gate.leave();               // the last touch: the context may be closed and gone from here on
     switch (pushed) {

@@ -38,6 +38,8 @@ struct ContextConfig {
     std::uint32_t priority_burst = 0;
     std::uint32_t watchdog_ms = 0;
     bool histograms = false;
+    // What callbacks on the poller submit, the poller hands over: Lending::callbacks.
+    bool lends = false;
     // Takes deliveries in place of the poller; null: the poller runs them.
     void (*sink)(void* user, Delivery delivery) = nullptr;
     void* sink_user = nullptr;

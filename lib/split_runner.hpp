@@ -5,10 +5,14 @@
 //
 //   submitter                                  poller
 //     epoch = prepare()                          poll_step(): reap, release, deliver
+//     take the submit role                       lend_step(): submit what callbacks left
 //     submit_step(): queues -> slots -> kernel   nothing there? may_leave() -> leave
 //     moved something? again                     may_sleep()? -> wait in the kernel
 //     poller left? leave                         awake, again
 //     park until the epoch moves
+//
+// With Lending::callbacks the poller borrows the submit role after it has delivered, for a step;
+// with Lending::none it never does, and wakes the submitter for slots and continuations instead.
 //
 // Who wakes whom: a submission, a freed slot, a continuation, a note for a nudge or the closer
 // wakes the submitter, through its event count. Completions wake the poller, through the kernel;
@@ -79,16 +83,21 @@ class SplitRunner final : public Runner {
     // -- submitter thread ----------------------------------------------------------------------
 
     void submit_loop() noexcept {
-        SubmitRole role;
         for (;;) {
             const std::uint32_t seen = context_.submitter.prepare();
-            const SubmitOutcome outcome = submit_step(context_, role, *driver_, &offload_);
+            SubmitOutcome outcome;
+            // Refused: the borrower has our note, and wakes us.
+            if (side_.lock.try_take()) {
+                outcome = submit_step(context_, side_.role, *driver_, &offload_);
+                side_.note_set_aside();
+                outcome.moved |= side_.lock.release();
+            }
             // acquire: pairs with the poller's last store.
             if (context_.closing.poller_left.load(std::memory_order_acquire))
                 break;
-            if (outcome.moved)
-                continue;
-            context_.submitter.park(seen, outcome.wants, watch(outcome.limit_ns));
+            if (!outcome.moved && context_.submitter.announce(seen, outcome.wants) &&
+                !missed_slots(outcome, *driver_))
+                context_.submitter.sleep(seen, outcome.wants, watch(outcome.limit_ns));
         }
         context_.closing.submitter_left.store(true, std::memory_order_release);
         context_.closing.left.notify_urgent();
@@ -127,8 +136,11 @@ class SplitRunner final : public Runner {
     void poll_loop() noexcept {
         std::uint32_t failures = 0;
         for (;;) {
-            if (poll_step(context_, poll_role_, *driver_))
+            if (poll_step(context_, poll_role_, *driver_)) {
+                if (context_.config.lends)
+                    lend_step(context_, side_, poll_role_, *driver_, &offload_);
                 continue;
+            }
             if (may_leave(context_, poll_role_, *driver_))
                 break;
             int rc = 0;
@@ -171,6 +183,7 @@ class SplitRunner final : public Runner {
     const ThreadSetup threads_;
     const std::unique_ptr<D> driver_;
     Offload offload_;
+    SubmitSide side_;
     PollRole poll_role_;  // poller's; here rather than on its stack, which a forked child lacks
     std::vector<std::uint32_t> reported_;  // submitter's: generation of the last report, per slot
     Thread submitter_;

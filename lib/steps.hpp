@@ -8,11 +8,15 @@
 #include "lib/driver.hpp"
 #include "lib/offload.hpp"
 #include "lib/prefetch.hpp"
+#include "lib/reap_cap.hpp"
+#include "lib/request_chain.hpp"
+#include "lib/role_lock.hpp"
 #include "lib/scheduler.hpp"
 #include "lib/shared_context.hpp"
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -25,6 +29,8 @@ inline namespace v0 {
 
 // Between steps, private to the submit role.
 struct SubmitRole {
+    // Popped by a borrower that may not hand them over, for the submitter to do.
+    RequestChain set_aside;
     std::uint32_t attempts = 0;       // submit calls in vain, in a row
     std::uint64_t reaped_before = 0;  // poll counter at the last attempt: any progress since?
     bool published = false;  // something lies on the ready list that the poller may sleep over
@@ -32,8 +38,27 @@ struct SubmitRole {
     bool cancel_sent = false;
 };
 
+// The submit role, with who holds it: its own thread, or for a step whoever borrows it.
+struct alignas(64) SubmitSide {
+    RoleLock lock;
+    SubmitRole role;
+    // Something is set aside: the submitter is to hear of slots. Written by the role's holder
+    // before it releases the lock, read by the poll role after it has freed slots; the fences of
+    // lend_step() and missed_slots() order the two.
+    std::atomic<bool> has_set_aside{false};
+
+    // After a step, before the lock is released.
+    void note_set_aside() noexcept {
+        const bool is = !role.set_aside.empty();
+        if (is != has_set_aside.load(std::memory_order_relaxed))
+            has_set_aside.store(is, std::memory_order_relaxed);
+    }
+};
+
 struct SubmitOutcome {
-    bool moved = false;  // something was done: step again before sleeping
+    bool moved = false;        // something was done: step again before sleeping
+    bool starved = false;      // requests wait and there was no slot
+    std::uint32_t handed = 0;  // taken by the kernel
     EventCount::Wants wants = EventCount::Wants::anything;
     std::int64_t limit_ns = EventCount::kNoLimit;  // how long to sleep at most
 };
@@ -47,14 +72,18 @@ constexpr std::int64_t backoff_ns(std::uint32_t attempt) noexcept {
     return std::min<std::int64_t>(delay, 50'000'000);
 }
 
+// Who holds the submit role: the thread that is there for it, or one that has other things to do.
+enum class Holder : std::uint8_t { submitter, borrower };
+
 namespace steps {
 
 // Turns the scheduler's requests into slots, or finishes them where no kernel is needed.
 template <Driver D>
 class SlotFiller {
   public:
-    SlotFiller(IoSharedContext& context, SubmitRole& role, D& driver, Offload* offload) noexcept
-        : context_(context), role_(role), driver_(driver), offload_(offload),
+    SlotFiller(IoSharedContext& context, SubmitRole& role, D& driver, Offload* offload,
+               Holder holder) noexcept
+        : context_(context), role_(role), driver_(driver), offload_(offload), holder_(holder),
           now_(context.coarse_ns()) {}
 
     void push(Request& request) noexcept {
@@ -64,7 +93,12 @@ class SlotFiller {
         }
         switch (driver_.route(request)) {
         case Route::kernel:
-            driver_.push(request, now_);
+            // Those behind it are not to overtake it.
+            if (holder_ == Holder::borrower &&
+                (!role_.set_aside.empty() || driver_.may_block(request)))
+                role_.set_aside.push(request);
+            else
+                driver_.push(request, now_);
             return;
         case Route::done:
             finish(request, 0);
@@ -77,6 +111,17 @@ class SlotFiller {
         }
     }
 
+    // What borrowers left, as far as there are slots.
+    bool take_set_aside() noexcept {
+        bool moved = false;
+        while (!role_.set_aside.empty() && driver_.room() != 0 &&
+               driver_.slots().available() != 0) {
+            driver_.push(role_.set_aside.pop(), now_);
+            moved = true;
+        }
+        return moved;
+    }
+
   private:
     void finish(Request& request, std::int64_t result) noexcept {
         request.result = result;
@@ -87,6 +132,7 @@ class SlotFiller {
     SubmitRole& role_;
     D& driver_;
     Offload* const offload_;
+    const Holder holder_;
     const std::uint64_t now_;
 };
 
@@ -102,6 +148,8 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Re
     } canceller{context};
     if (poll_request_from_queues(context, SIZE_MAX, canceller) != 0)
         role.published = true;
+    for (; !role.set_aside.empty(); role.published = true)
+        canceller.push(role.set_aside.pop());
     while (auto* slot = driver.slots().next_continuation())
         refuse(*slot, -ECANCELED);
     while (auto* slot = driver.slots().next_put_off(UINT64_MAX))
@@ -196,7 +244,7 @@ inline std::int64_t after_refused_call(IoSharedContext& context, SubmitRole& rol
 // Moves what can be moved: continuations, then new work, then the engine's own signals.
 template <Driver D>
 SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
-                          Offload* offload = nullptr) {
+                          Offload* offload = nullptr, Holder holder = Holder::submitter) {
     auto& slots = driver.slots();
     SubmitOutcome outcome;
     // The slot is free again and the request finished: news for this step as well as for the
@@ -219,10 +267,16 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
         steps::cancel_everything(context, role, driver, refuse);
     else
         outcome.moved |= steps::push_continuations(context, driver);
-    steps::SlotFiller<D> filler(context, role, driver, offload);
-    // Looked at once, after prepare(): a slot that comes free later moves the epoch.
+    steps::SlotFiller<D> filler(context, role, driver, offload, holder);
+    if (holder == Holder::submitter)
+        outcome.moved |= filler.take_set_aside();
+    // Looked at once, after prepare(): a slot that comes free later moves the epoch, or is looked
+    // for by missed_slots().
     const std::size_t free_slots = slots.available_at_least();
-    if (poll_request_from_queues(context, std::min(free_slots, driver.room()), filler) != 0) {
+    // What was set aside goes first: a borrower leaves it the slots.
+    const bool may_take = holder == Holder::submitter || role.set_aside.empty();
+    if (poll_request_from_queues(context, may_take ? std::min(free_slots, driver.room()) : 0,
+                                 filler) != 0) {
         outcome.moved = true;
         context.space.notify_urgent();
     }
@@ -238,6 +292,7 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
             context.nudge.not_sent();
         if (handed.leave_refused)
             role.leave_sent = false;
+        outcome.handed += handed.count;
         if (handed.count != 0) {
             role.attempts = 0;
             outcome.moved = true;
@@ -267,19 +322,29 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     // With a backlog and no slot for it, more work is no news; a free slot is. Without a backlog it
     // is the other way round: so a slot that comes free wakes nobody who has nothing to put into
     // it.
-    if (free_slots == 0 && context.backlog() != 0)
+    outcome.starved = free_slots == 0 && (!role.set_aside.empty() || context.backlog() != 0);
+    if (outcome.starved)
         outcome.wants = EventCount::Wants::urgent_only;
     return outcome;
 }
 
-// -- poll ------------------------------------------------------------------------------------
+// After the submitter has announced that it sleeps until slots come free: has one come free before
+// the announcement? A poller that lends does not notify of slots, it looks whether somebody waits.
+template <Driver D>
+bool missed_slots(const SubmitOutcome& outcome, D& driver) noexcept {
+    if (!outcome.starved)
+        return false;
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // [model: lend-1] pairs with lend-2
+    return driver.slots().available() != 0;
+}
 
-// Completions taken from the kernel before their callbacks run.
-constexpr std::uint32_t kReapChunk = 64;
+// -- poll ------------------------------------------------------------------------------------
 
 // Between steps, private to the poll role.
 struct PollRole {
     bool leave_seen = false;  // sticky: the signal may overtake older requests
+    bool owes = false;        // slots wait to be submitted again: lend_step() sees to it
+    ReapCap cap;
     std::array<Completion, kReapChunk> reaped{};
     std::array<Request*, kReapChunk> finished{};
 };
@@ -340,7 +405,9 @@ inline void note_delivery_time(IoSharedContext& context, std::uint64_t began_ns)
 // finished without the kernel. True if there was anything.
 template <Driver D>
 bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
-    const std::uint32_t reaped = driver.reap(role.reaped.data(), kReapChunk);
+    const bool lends = context.config.lends;
+    const std::uint32_t reaped =
+        driver.reap(role.reaped.data(), lends ? role.cap.limit() : kReapChunk);
     context.poll_counters.reaped.add(reaped);
     for (std::uint32_t i = 0; i < reaped; ++i)
         driver.slots().expect(role.reaped[i].token);
@@ -351,8 +418,10 @@ bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
         if (request != nullptr)
             role.finished[finished++] = request;
     }
-    // The submitter goes on while the callbacks run.
-    if (continues)
+    // The submitter goes on while the callbacks run; unless this thread does its work afterwards.
+    if (lends)
+        role.owes |= continues;
+    else if (continues)
         context.wake_urgently();
     else if (finished != 0)
         context.wake_for_slots();
@@ -374,6 +443,44 @@ bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
         context.count_completed(delivered);
     steps::note_delivery_time(context, began);
     return true;
+}
+
+// -- lending ---------------------------------------------------------------------------------
+
+// After poll_step() has found something, on the same thread, where the context lends the submit
+// role: submits what callbacks left in the queues, which woke nobody, and what waited for the slots
+// that are free now. Never waits, and never keeps a timer: it leaves both to the submitter.
+template <Driver D>
+void lend_step(IoSharedContext& context, SubmitSide& side, PollRole& role, D& driver,
+               Offload* offload = nullptr) {
+    // The slots are free before the queues are looked at. Pairs with the fence behind the
+    // submitter's announcement, after which it looks at the slots [model: lend-2].
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    for (;;) {
+        bool moved = false;
+        if (role.owes || context.backlog() != 0) {
+            if (!side.lock.try_take())
+                return;  // whoever holds it has our note
+            role.owes = false;
+            const std::uint32_t before = driver.completions_ready();
+            const SubmitOutcome outcome =
+                submit_step(context, side.role, driver, offload, Holder::borrower);
+            side.note_set_aside();
+            const bool noted = side.lock.release();
+            role.cap.submitted(outcome.handed, before, driver.completions_ready());
+            if (noted || outcome.limit_ns != EventCount::kNoLimit)
+                context.wake_urgently();  // [model: lend-3]
+            if (!outcome.moved && (outcome.starved || outcome.limit_ns != EventCount::kNoLimit))
+                return;
+            moved = outcome.moved;
+        }
+        // Nothing is left to do, and slots may be free: a submitter that sleeps for slots has to
+        // hear of work from now on. And what came before it could hear is to be looked at.
+        if (!moved && !context.submitter.widen())
+            break;
+    }
+    if (side.has_set_aside.load(std::memory_order_relaxed))
+        context.wake_urgently();
 }
 
 // The leaving rule. Holds for good once it holds: the gate is closed and nobody is inside.

@@ -62,6 +62,10 @@ concept AioKernel = requires(K& kernel, iocb** list, io_event* events, iocb& con
     noexcept->std::same_as<int>;
     { kernel.run_here(r) }
     noexcept->std::same_as<std::int64_t>;
+    { kernel.is_stream(r) }
+    noexcept->std::same_as<bool>;
+    { kernel.completions_ready() }
+    noexcept->std::same_as<unsigned>;
 };
 
 template <AioKernel Kernel>
@@ -100,6 +104,8 @@ class AioDriver {
     }
     std::int64_t run_here(const Request& request) noexcept { return kernel_.run_here(request); }
 
+    // io_submit(2) itself waits for a pipe, a socket or a terminal.
+    bool may_block(const Request& request) noexcept { return kernel_.is_stream(request); }
     std::size_t room() const noexcept { return SIZE_MAX; }  // a place for every slot
     void push(Request& request, std::uint64_t now) noexcept { add(slots_.take(request, now)); }
     void push_again(AioSlot& slot) noexcept { add(slot); }
@@ -174,6 +180,9 @@ class AioDriver {
         if (next_event_ == event_count_)
             next_event_ = event_count_ = 0;
         return taken;
+    }
+    std::uint32_t completions_ready() const noexcept {
+        return event_count_ - next_event_ + kernel_.completions_ready();
     }
     int wait() noexcept {
         const int rc = kernel_.wait(kEvents, events_.data());

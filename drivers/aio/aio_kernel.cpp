@@ -86,6 +86,15 @@ int LinuxAio::peek(long max, io_event* events) noexcept {
     return taken;
 }
 
+unsigned LinuxAio::completions_ready() const noexcept {
+    if (!ring_reap_)
+        return 0;
+    const AioRing& ring = *ring_of(context_);
+    const unsigned head = __atomic_load_n(&ring.head, __ATOMIC_RELAXED);
+    const unsigned tail = __atomic_load_n(&ring.tail, __ATOMIC_RELAXED);
+    return tail >= head ? tail - head : ring.entries - head + tail;
+}
+
 int LinuxAio::cancel(iocb& control) noexcept {
     io_event unused;
     return or_errno(::syscall(SYS_io_cancel, context_, &control, &unused));

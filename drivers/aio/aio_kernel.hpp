@@ -30,6 +30,8 @@ class LinuxAio : public LinuxFiles {
     int wait(long max, io_event* events) noexcept;
     // Up to `max` events that are there now: how many, or -errno.
     int peek(long max, io_event* events) noexcept;
+    // What peek() would find; 0 where only io_getevents(2) could tell.
+    unsigned completions_ready() const noexcept;
     // io_cancel(2): 0 or -errno. Most kernels refuse for most files.
     int cancel(iocb& control) noexcept;
     // io_destroy(2): waits for what is in flight.

@@ -141,6 +141,8 @@ void probe_backends(const BackendWish& wish, const FeatureSet& disabled, ProbeRe
 
 std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& report, Error& error) {
     choose(setup.wish, setup.disabled, false, report);
+    note_feature(report, "callback_lending", !setup.disabled.has(Feature::callback_lending))
+        .in_force = setup.context->config.lends;
     switch (report.backend) {
     case Backend::automatic:
         fill_unavailable(report, error);

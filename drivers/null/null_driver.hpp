@@ -33,6 +33,7 @@ class NullDriver {
     int refusal(const Request&) const noexcept { return 0; }
     std::int64_t run_here(const Request&) noexcept { return 0; }
 
+    bool may_block(const Request&) const noexcept { return false; }
     std::size_t room() const noexcept { return SIZE_MAX; }  // a place for every slot
     void push(Request& request, std::uint64_t now) noexcept {
         push_again(slots_.take(request, now));
@@ -69,6 +70,9 @@ class NullDriver {
         for (; head_ != tail && taken < max; ++head_)
             out[taken++] = done_[head_ & mask_];
         return taken;
+    }
+    std::uint32_t completions_ready() const noexcept {
+        return static_cast<std::uint32_t>(tail_.load(std::memory_order_acquire) - head_);
     }
     int wait() noexcept {
         const std::uint32_t seen = news_.prepare();

@@ -116,6 +116,11 @@ FileShape SimFiles::shape_of(int fd) noexcept {
     return shape;
 }
 
+bool SimFiles::is_stream(int fd) noexcept {
+    const SimFile* file = find(fd);
+    return file != nullptr && file->kind == SimFile::Kind::stream;
+}
+
 int SimFiles::alignment_refusal(const Request& request) noexcept {
     const SimFile* file = find(request.fd);
     if (file == nullptr || !file->direct || !moves_bytes(request.action))

@@ -66,6 +66,7 @@ class SimFiles {
     // What a seam to the kernel answers; see drivers/files.hpp for the real one.
     FileShape shape_of(int fd) noexcept;
     int alignment_refusal(const Request& request) noexcept;
+    bool is_stream(int fd) noexcept;
 
   private:
     std::vector<SimFile> files_;

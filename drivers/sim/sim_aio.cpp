@@ -142,6 +142,10 @@ FileShape SimAio::shape_of(int fd) const noexcept {
     return world_->files.shape_of(fd);
 }
 
+bool SimAio::is_stream(const Request& request) const noexcept {
+    return request.offset == 0 && world_->files.is_stream(request.fd);
+}
+
 int SimAio::alignment_refusal(const Request& request) const noexcept {
     if (world_->watcher.scheduled != nullptr)
         world_->watcher.scheduled(world_->watcher.user, request);

@@ -28,11 +28,13 @@ class SimAio {
     // The caller sees to it that this would not have to wait; if nothing is there, a signal came.
     int wait(long max, io_event* events) noexcept;
     int peek(long max, io_event* events) noexcept;
+    unsigned completions_ready() const noexcept { return static_cast<unsigned>(world_->ready()); }
     int cancel(iocb& control) noexcept;
     void destroy() noexcept { world_->destroy(); }
 
     FileShape shape_of(int fd) const noexcept;
     int alignment_refusal(const Request& request) const noexcept;
+    bool is_stream(const Request& request) const noexcept;
     std::int64_t run_here(const Request& request) noexcept { return world_->run_here(request); }
 
   private:

@@ -74,6 +74,7 @@ class SimUring {
     }
     // The caller sees to it that this would not have to wait; if nothing is there, a signal came.
     int wait() noexcept;
+    unsigned completions_ready() noexcept { return static_cast<unsigned>(world_->ready()); }
     bool overflowed() noexcept { return world_->spilled() != 0; }
 
     void destroy() noexcept { world_->destroy(); }

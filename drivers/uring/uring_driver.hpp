@@ -57,6 +57,8 @@ concept UringKernel = requires(K& kernel, UringEvent* events, Request& r) {
     kernel.withdraw([](std::uint64_t) {});
     { kernel.peek(1u, events) }
     noexcept->std::same_as<int>;
+    { kernel.completions_ready() }
+    noexcept->std::same_as<unsigned>;
     { kernel.wait() }
     noexcept->std::same_as<int>;
     { kernel.overflowed() }
@@ -93,6 +95,7 @@ class UringDriver {
 
     // -- submit role -------------------------------------------------------------------------
 
+    bool may_block(const Request&) const noexcept { return false; }  // io_uring waits on its own
     Route route(const Request& request) const noexcept {
         if (request.action == IOAction::fallocate && !setup_.has_fallocate)
             return Route::offload;
@@ -189,6 +192,7 @@ class UringDriver {
         }
         return count > 0 ? static_cast<std::uint32_t>(count) : 0;
     }
+    std::uint32_t completions_ready() noexcept { return kernel_.completions_ready(); }
     int wait() noexcept { return kernel_.wait(); }
     FileShape shape_of(int fd) const noexcept { return kernel_.shape_of(fd); }
 

@@ -67,6 +67,8 @@ class LinuxUring : public LinuxFiles {
 
     // Up to `max` completions that are there now. Fetches those that spilled over.
     int peek(unsigned max, UringEvent* events) noexcept;
+    // What peek() would find in the ring.
+    unsigned completions_ready() noexcept { return ::io_uring_cq_ready(&ring_->ring); }
     // Sleeps until there is a completion; 0 or -errno. -EINTR is not retried.
     int wait() noexcept;
     // True if completions have spilled over from the ring into the kernel's memory since last

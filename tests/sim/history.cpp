@@ -31,6 +31,8 @@ const char* wording(Event event) noexcept {
         return "submitter: leaves";
     case Event::poll_step:
         return "poller: step, found something: %" PRIu64;
+    case Event::lend_step:
+        return "poller: borrows the submit role, %" PRIu64 " submit calls";
     case Event::poller_sleeps:
         return "poller: sleeps in the kernel";
     case Event::poller_wakes:

@@ -23,6 +23,7 @@ enum class Event : std::uint8_t {
     submitter_wakes,
     submitter_leaves,
     poll_step,
+    lend_step,
     poller_sleeps,
     poller_wakes,
     poller_naps,

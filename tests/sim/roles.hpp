@@ -18,12 +18,12 @@ template <ioengine::Driver D>
 class Submitter {
   public:
     Submitter(ioengine::IoSharedContext& context, ioengine::SimWorld& world, History& history,
-              D& driver)
-        : context_(context), world_(world), history_(history), driver_(driver) {}
+              D& driver, ioengine::SubmitSide& side)
+        : context_(context), world_(world), history_(history), driver_(driver), side_(side) {}
 
     bool on_stack() const noexcept { return on_stack_; }
     bool left() const noexcept { return state_ == State::left; }
-    // A step has seen that everything is to be cancelled, and has ended.
+    // A step has seen that everything is to be cancelled.
     bool has_cancelled() const noexcept { return has_cancelled_; }
     bool parked() const noexcept { return state_ == State::parked; }
     // When its sleep ends by itself; kNever if it does not, or if it does not sleep.
@@ -42,6 +42,9 @@ class Submitter {
         case State::deciding:
             decide();
             break;
+        case State::announced:
+            fall_asleep();
+            break;
         case State::parked:
             wake();
             break;
@@ -52,13 +55,18 @@ class Submitter {
     }
 
   private:
-    enum class State : std::uint8_t { stepping, deciding, parked, left };
+    enum class State : std::uint8_t { stepping, deciding, announced, parked, left };
 
     void step() {
         const bool cancels = context_.closing.cancelling.load(std::memory_order_acquire);
         seen_ = context_.submitter.prepare();
-        outcome_ = ioengine::submit_step(context_, role_, driver_);
-        has_cancelled_ |= cancels;
+        outcome_ = {};
+        if (side_.lock.try_take()) {
+            has_cancelled_ |= cancels;
+            outcome_ = ioengine::submit_step(context_, side_.role, driver_);
+            side_.note_set_aside();
+            outcome_.moved |= side_.lock.release();
+        }
         history_.add(Event::submit_step, outcome_.moved, static_cast<std::int64_t>(outcome_.wants),
                      outcome_.limit_ns);
         state_ = State::deciding;
@@ -74,6 +82,14 @@ class Submitter {
         }
         state_ = State::stepping;
         if (outcome_.moved || !context_.submitter.announce(seen_, outcome_.wants))
+            return;
+        state_ = State::announced;
+    }
+
+    // Has announced its sleep, and looks once more.
+    void fall_asleep() {
+        state_ = State::stepping;
+        if (ioengine::missed_slots(outcome_, driver_) || !context_.submitter.announced())
             return;
         history_.add(Event::submitter_parks,
                      outcome_.wants == ioengine::EventCount::Wants::urgent_only, outcome_.limit_ns);
@@ -93,7 +109,7 @@ class Submitter {
     ioengine::SimWorld& world_;
     History& history_;
     D& driver_;
-    ioengine::SubmitRole role_;
+    ioengine::SubmitSide& side_;
     ioengine::SubmitOutcome outcome_;
     State state_ = State::stepping;
     bool on_stack_ = false;
@@ -107,8 +123,8 @@ class Poller {
   public:
     // `denied_waits`: while the kernel denies submit calls, it denies waiting, too.
     Poller(ioengine::IoSharedContext& context, ioengine::SimWorld& world, History& history,
-           D& driver, bool denied_waits)
-        : context_(context), world_(world), history_(history), driver_(driver),
+           D& driver, ioengine::SubmitSide& side, bool denied_waits)
+        : context_(context), world_(world), history_(history), driver_(driver), side_(side),
           denied_waits_(denied_waits) {}
 
     bool on_stack() const noexcept { return on_stack_; }
@@ -135,6 +151,11 @@ class Poller {
         case State::stepping:
             if (!step())
                 state_ = State::leaving;
+            else if (context_.config.lends)
+                state_ = State::lending;
+            break;
+        case State::lending:
+            lend();
             break;
         case State::leaving:
             state_ = State::falling_asleep;
@@ -157,12 +178,27 @@ class Poller {
     }
 
   private:
-    enum class State : std::uint8_t { stepping, leaving, falling_asleep, sleeping, napping, left };
+    enum class State : std::uint8_t {
+        stepping,
+        lending,
+        leaving,
+        falling_asleep,
+        sleeping,
+        napping,
+        left
+    };
 
     bool step() {
         const bool found = ioengine::poll_step(context_, role_, driver_);
         history_.add(Event::poll_step, found);
         return found;
+    }
+
+    void lend() {
+        const std::uint64_t before = context_.submit_counters.submit_calls.get();
+        ioengine::lend_step(context_, side_, role_, driver_);
+        history_.add(Event::lend_step, context_.submit_counters.submit_calls.get() - before);
+        state_ = State::stepping;
     }
 
     void leave() {
@@ -209,6 +245,7 @@ class Poller {
     ioengine::SimWorld& world_;
     History& history_;
     D& driver_;
+    ioengine::SubmitSide& side_;
     const bool denied_waits_;
     ioengine::PollRole role_;
     State state_ = State::stepping;

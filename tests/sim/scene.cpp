@@ -23,6 +23,7 @@ void draw_engine(Scene& scene, SimRandom& random) {
     scene.config.write_budget = static_cast<std::uint32_t>(random.between(1, 16));
     scene.config.priority_burst = random.pick(kBursts);
     scene.config.histograms = random.coin();
+    scene.config.lends = random.chance(600'000);
 }
 
 void draw_kernel(Scene& scene, SimRandom& random) {

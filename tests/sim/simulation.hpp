@@ -50,8 +50,8 @@ class Simulation {
           oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
           user_(scene_, world_, context_, contents_, oracle_, pool, history, random_.next()),
           closer_(context_, world_, oracle_, history),
-          submitter_(context_, world_, history, *driver_),
-          poller_(context_, world_, history, *driver_, scene.backend == Backend::uring) {
+          submitter_(context_, world_, history, *driver_, side_),
+          poller_(context_, world_, history, *driver_, side_, scene.backend == Backend::uring) {
         watch();
     }
 
@@ -120,6 +120,7 @@ class Simulation {
     Oracle oracle_;
     User user_;
     Closer closer_;
+    ioengine::SubmitSide side_;
     Submitter<D> submitter_;
     Poller<D> poller_;
 

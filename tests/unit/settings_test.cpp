@@ -110,7 +110,7 @@ TEST_CASE("values beyond an enum, two takers of callbacks, a long thread name ar
     options.threading = static_cast<Threading>(1);
     REQUIRE_FALSE(passes(options));
     options = Options();
-    options.lending = static_cast<Lending>(1);
+    options.lending = static_cast<Lending>(2);
     REQUIRE_FALSE(passes(options));
     options = Options();
     options.log_level = static_cast<LogLevel>(7);

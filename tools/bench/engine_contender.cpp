@@ -2,7 +2,7 @@
 //
 // Carries the load through an IOContext, in mode chain or wake.
 //
-//     chain   callback (poller thread): finish, begin, submit
+//     chain   callback (poller thread): finish, begin, submit; with lending the poller hands over
 //     wake    callback (poller thread): push into the producer's inbox
 //             producer: sleep on the inbox, then finish, begin, submit
 //
@@ -115,7 +115,7 @@ class EngineContender : public Contender {
     explicit EngineContender(const Workload& workload) : workload_(workload) {
         identity_.name = "ioengine";
         identity_.threading = "split";
-        identity_.lending = "none";
+        identity_.lending = lending_name(workload.options.lending);
     }
 
     const Identity& identity() const noexcept override { return identity_; }
@@ -150,6 +150,7 @@ class EngineContender : public Contender {
         ioengine::Options options;
         options.backend = asked.backend;
         options.depth = asked.depth;
+        options.lending = asked.lending;
         options.queue_limit = std::max(options.queue_limit, asked.depth);
         options.event_pool = 1;  // every event is our own
         return options;

@@ -34,8 +34,8 @@ constexpr std::array<Choice<ioengine::Backend>, 4> kBackends = {
      {"null", ioengine::Backend::null}}};
 constexpr std::array<Choice<ioengine::Threading>, 1> kThreadings = {
     {{"split", ioengine::Threading::split}}};
-constexpr std::array<Choice<ioengine::Lending>, 1> kLendings = {
-    {{"none", ioengine::Lending::none}}};
+constexpr std::array<Choice<ioengine::Lending>, 2> kLendings = {
+    {{"callbacks", ioengine::Lending::callbacks}, {"none", ioengine::Lending::none}}};
 constexpr std::array<Choice<bool>, 1> kMerges = {{{"off", false}}};
 enum class Peer : std::uint8_t { raw, fio, strict };
 constexpr std::array<Choice<Peer>, 3> kPeers = {
@@ -85,7 +85,7 @@ struct Words {
     std::string mode = "chain";
     std::string backend = "auto";
     std::string threading = "split";
-    std::string lending = "none";
+    std::string lending = "callbacks";
     std::string merge = "off";
     std::vector<std::string> compare;
     std::uint64_t size_bytes = 0;
@@ -170,6 +170,7 @@ void take_words(const CLI::App& app, const Words& words, BenchOptions& options) 
     options.rw = value_of(kRw, words.rw);
     options.mode = value_of(kModes, words.mode);
     options.backend = value_of(kBackends, words.backend);
+    options.lending = value_of(kLendings, words.lending);
     if (app.count("--size") != 0)
         options.size_bytes = words.size_bytes;
     for (const std::string& word : words.compare) {
@@ -248,6 +249,10 @@ const char* rw_name(Rw rw) noexcept {
 
 const char* mode_name(Mode mode) noexcept {
     return mode == Mode::chain ? "chain" : "wake";
+}
+
+const char* lending_name(ioengine::Lending lending) noexcept {
+    return lending == ioengine::Lending::callbacks ? "callbacks" : "none";
 }
 
 }  // namespace bench

@@ -26,6 +26,7 @@ struct BenchOptions {
     std::uint32_t producers = 1;
     Mode mode = Mode::chain;
     ioengine::Backend backend = ioengine::Backend::automatic;
+    ioengine::Lending lending = ioengine::Lending::callbacks;
     double seconds = 5;          // of each contender; meaningless if requests is not 0
     std::uint64_t requests = 0;  // of each contender
     bool verify = false;
@@ -43,6 +44,7 @@ std::optional<BenchOptions> parse_options(int argc, char** argv);
 
 const char* rw_name(Rw rw) noexcept;
 const char* mode_name(Mode mode) noexcept;
+const char* lending_name(ioengine::Lending lending) noexcept;
 
 }  // namespace bench
 

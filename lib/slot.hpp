@@ -224,6 +224,8 @@ class SlotPool {
     // -- any thread --------------------------------------------------------------------------
 
     std::uint32_t depth() const noexcept { return depth_; }
+    // True if the poll role has freed slots that nobody has taken; perhaps true while one is taken.
+    bool any_released() const noexcept { return free_.size() != 0; }
 
     // Exact when quiet. What was given back is read first, so that the difference is never below 0.
     std::uint32_t in_use() const noexcept {

@@ -38,7 +38,7 @@ class SpscRing {
         return true;
     }
 
-    // Consumer: how many pops will succeed.
+    // Consumer: how many pops will succeed. From any other thread: 0 or not, roughly.
     std::size_t size() const noexcept {
         return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_relaxed);
     }

@@ -335,7 +335,7 @@ bool missed_slots(const SubmitOutcome& outcome, D& driver) noexcept {
     if (!outcome.starved)
         return false;
     std::atomic_thread_fence(std::memory_order_seq_cst);  // [model: lend-1] pairs with lend-2
-    return driver.slots().available() != 0;
+    return driver.slots().any_released();
 }
 
 // -- poll ------------------------------------------------------------------------------------

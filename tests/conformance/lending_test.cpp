@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+//
+// Goal: what callbacks submit is handed over by the poller, wakes nobody, holds up nobody, and is
+// otherwise like any other request; without lending everything is the same but for the wake-ups.
+// Method: chains of callbacks, counted wake-ups, pipes that block whoever submits to them.
+
+#include "tests/support/support.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <string>
+
+using namespace ioengine;
+
+namespace {
+
+test::Context make_lending(Backend backend, Lending lending, std::uint32_t depth = 128) {
+    Options options;
+    options.backend = backend;
+    options.lending = lending;
+    options.depth = depth;
+    auto made = test::Context::create(options);
+    REQUIRE(made);
+    return std::move(*made);
+}
+
+bool lends(const test::Context& io) {
+    const ProbeReport& report = io.report();
+    for (std::uint32_t i = 0; i < report.feature_count; ++i)
+        if (std::string(report.features[i].name) == "callback_lending")
+            return report.features[i].in_force;
+    return false;
+}
+
+// A read whose callback submits the same again, until it has been done `links` times.
+struct Chain {
+    Chain(test::Context& context, int file, int links) : io(context), fd(file), left(links) {}
+    void go_on() {
+        if (left-- == 0) {
+            done.count_down();
+            return;
+        }
+        const auto accepted = io.read(fd, page, 0, [this](Result result) {
+            bytes += result.bytes();
+            go_on();
+        });
+        if (!accepted)
+            done.count_down();
+    }
+    test::Context& io;
+    const int fd;
+    int left;
+    char page[64] = {};
+    std::uint64_t bytes = 0;
+    test::Latch done{1};
+};
+
+}  // namespace
+
+TEST_EACH_BACKEND("a chain of callbacks wakes the submitter once, not once per link", "[lending]") {
+    constexpr int kLinks = 2'000;
+    test::TempFile file(4096);
+    auto io = make_lending(backend, Lending::callbacks);
+    if (!lends(io))
+        SKIP_TEST("lending is switched off by IOENGINE_DISABLE");
+    Chain chain(io, file.fd(), kLinks);
+    chain.go_on();
+    chain.done.wait();
+    REQUIRE(chain.bytes == kLinks * sizeof(chain.page));
+    // The first link; and any that an odd EAGAIN or a slow helper may cost.
+    REQUIRE(io.stats().submitter_wakes < kLinks / 20);
+}
+
+TEST_EVERY_BACKEND("without lending the submitter hands over what callbacks submit", "[lending]") {
+    test::TempFile file(4096);
+    auto io = make_lending(backend, Lending::none);
+    REQUIRE_FALSE(lends(io));
+    Chain chain(io, file.fd(), 500);
+    chain.go_on();
+    chain.done.wait();
+    REQUIRE(io.stats().completed >= 500);
+}
+
+TEST_EVERY_BACKEND("callbacks that submit more than there are slots lose nothing", "[lending]") {
+    constexpr int kTrees = 3;
+    constexpr int kLevels = 9;  // each callback submits two more
+    test::TempFile file(4096);
+    for (const Lending lending : {Lending::callbacks, Lending::none})
+        for (const std::uint32_t depth : {1u, 3u, 16u}) {
+            auto io = make_lending(backend, lending, depth);
+            constexpr int kInAll = kTrees * ((1 << kLevels) - 1);
+            std::atomic<int> called{0};
+            test::Latch done(kInAll);
+            char page[64];
+            struct Grower {
+                test::Context& io;
+                int fd;
+                char* page;
+                std::atomic<int>& called;
+                test::Latch& done;
+                void grow(int levels) {
+                    const auto accepted = io.read(fd, {page, 64}, 0, [this, levels](Result) {
+                        called.fetch_add(1);
+                        if (levels > 1) {
+                            grow(levels - 1);
+                            grow(levels - 1);
+                        }
+                        done.count_down();
+                    });
+                    if (!accepted)
+                        std::abort();
+                }
+            } grower{io, file.fd(), page, called, done};
+            for (int i = 0; i < kTrees; ++i)
+                grower.grow(kLevels);
+            done.wait();
+            REQUIRE(called.load() == kInAll);
+            REQUIRE(io.shutdown().completed == kInAll);
+        }
+}
+
+TEST_EACH_BACKEND("a callback may read from a pipe that a later callback feeds",
+                  "[lending][kernel-13]") {
+    test::TempFile file(4096);
+    test::Pipe pipe;
+    auto io = make_lending(backend, Lending::callbacks);
+    test::PipeEnder ender(pipe);
+    char pages[2][8] = {};
+    char in[8] = {};
+    std::uint64_t from_pipe = 0;
+    test::Latch done(1);
+    // Both are handed over together. AIO waits for the pipe inside the submit call: a poller that
+    // made that call would never come to the callback that feeds the pipe.
+    const auto submit_both = [&] {
+        const auto feeder = io.read(file.fd(), pages[1], 0, [&](Result) { pipe.feed("fed", 3); });
+        const auto reader = io.read(pipe.read_end(), in, 0, [&](Result result) {
+            from_pipe = result.bytes();
+            done.count_down();
+        });
+        if (!feeder || !reader)
+            std::abort();
+    };
+    REQUIRE(io.read(file.fd(), pages[0], 0, [&submit_both](Result) { submit_both(); }));
+    done.wait();
+    REQUIRE(from_pipe == 3);
+    REQUIRE(io.shutdown().clean);
+}

@@ -4,7 +4,8 @@
 //
 // Closing and entering are read-modify-writes of the same word, so every caller is either refused
 // or counted before close() returns; once nobody is inside a closed gate, nobody ever will be, and
-// what those callers accepted is visible. The model is tests/models/shutdown.pml.
+// what those callers accepted is visible. Callbacks of the context only look whether it is closed:
+// see IoSharedContext::push(). The model is tests/models/shutdown.pml.
 #pragma once
 
 #include <atomic>

@@ -19,7 +19,10 @@ thread_local IoSharedContext* t_running = nullptr;
 }  // namespace
 
 Acceptance IoSharedContext::push(Request& request, Channel channel) noexcept {
-    if (!gate.enter())
+    // A callback of this context needs not enter: what it belongs to is counted as completed after
+    // it, so nobody leaves meanwhile.
+    const bool in_own_callback = in_callback();
+    if (in_own_callback ? gate.closed() : !gate.enter())  // [model: close-8]
         return {ErrorCode::shutting_down, "shutdown() has begun; the context takes no new work"};
     if (channel == Channel::automatic)
         channel = is_read(request.action) ? Channel::read : Channel::write;
@@ -29,12 +32,14 @@ Acceptance IoSharedContext::push(Request& request, Channel channel) noexcept {
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
     if (pushed == RequestQueue::Pushed::yes) {
         // A callback on the poller's thread wakes nobody: lend_step() follows.
-        if (!config.lends || config.sink != nullptr || !in_callback())
+        if (!config.lends || config.sink != nullptr || !in_own_callback)
             wake_for_work();
     }
     if (pushed == RequestQueue::Pushed::no_memory)
         space.notify_urgent();  // the place that was counted is there again
-    gate.leave();               // the last touch: the context may be closed and gone from here on
+    // The last touch: the context may be closed and gone from here on.
+    if (!in_own_callback)
+        gate.leave();
     switch (pushed) {
     case RequestQueue::Pushed::yes:
         return {};

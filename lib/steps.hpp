@@ -486,8 +486,11 @@ void lend_step(IoSharedContext& context, SubmitSide& side, PollRole& role, D& dr
 // The leaving rule. Holds for good once it holds: the gate is closed and nobody is inside.
 template <Driver D>
 bool may_leave(const IoSharedContext& context, const PollRole& role, D& driver) noexcept {
-    return role.leave_seen && context.completed() == context.accepted() &&
-           driver.slots().all_free() && !context.nudge.pending();  // [model: close-5]
+    // `completed` first: a callback that runs now is not in it, but what it submits may be in
+    // `accepted`, whenever that is read.
+    const std::uint64_t completed = context.completed();
+    return role.leave_seen && completed == context.accepted() && driver.slots().all_free() &&
+           !context.nudge.pending();  // [model: close-5]
 }
 
 // Announces sleep and looks again: true if the poller may sleep in the kernel now. It calls

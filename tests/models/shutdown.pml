@@ -75,10 +75,17 @@ inline push(seen) {
     seen = 0
 }
 
+// A callback of the context does not enter the gate: what it is part of is not completed yet.
 inline call_back(seen) {
     d_step { standing; called_back++ };
     if
-    :: d_step { callbacks_to_submit > 0 -> callbacks_to_submit-- }; push(seen)
+    :: d_step { callbacks_to_submit > 0 -> callbacks_to_submit-- };
+        d_step { standing; seen = gate % 2 }; /* lib/shared_context.cpp: close-8 */
+        if
+        :: seen == 1
+        :: seen == 0 -> d_step { standing; accepted++; queued++ }; d_step { standing; news = true }
+        fi;
+        seen = 0
     :: true
     fi
 }
@@ -214,15 +221,29 @@ inline deliver(seen) {
 }
 
 // Asks one thing after the other.
-inline may_leave(yes) { /* lib/steps.hpp: close-5 */
+inline may_leave(yes, count) { /* lib/steps.hpp: close-5 */
     yes = false;
     if
     :: !leave_seen
-#ifndef BUG_leave_without_all_completed
-    :: leave_seen && completed != accepted
-    :: leave_seen && completed == accepted ->
+#ifdef BUG_leave_without_all_completed
+    :: leave_seen ->
 #else
     :: leave_seen ->
+#ifdef BUG_accepted_read_before_completed
+        count = accepted
+#else
+        count = completed
+#endif
+    fi;
+    if
+    :: !leave_seen
+#ifdef BUG_accepted_read_before_completed
+    :: leave_seen && completed != count
+    :: leave_seen && completed == count ->
+#else
+    :: leave_seen && count != accepted
+    :: leave_seen && count == accepted ->
+#endif
 #endif
         if
 #ifndef VARIANT_leave_without_looking_at_slots
@@ -246,6 +267,7 @@ inline may_leave(yes) { /* lib/steps.hpp: close-5 */
 proctype poller() {
     byte seen;
     byte made;
+    byte count;
     bool leave_seen;
     bool yes;
     bool woken; // the kernel has said that there is something
@@ -268,7 +290,7 @@ proctype poller() {
         od;
 #ifdef BUG_exit_signal_not_remembered
         // Only an exit signal that comes last is understood.
-        may_leave(yes);
+        may_leave(yes, count);
         if
         :: yes -> break
         :: else -> leave_seen = false
@@ -277,7 +299,7 @@ proctype poller() {
         if
         :: any -> any = false
         :: !any ->
-            may_leave(yes);
+            may_leave(yes, count);
             if
             :: yes -> break
             :: !yes
@@ -286,7 +308,7 @@ proctype poller() {
 #ifdef BUG_rule_not_asked_again_before_sleep
             yes = false;
 #else
-            may_leave(yes);
+            may_leave(yes, count);
 #endif
             if
             :: ready == 0 && !yes ->

@@ -90,8 +90,10 @@ int LinuxFiles::alignment_refusal(const Request& request) noexcept {
 }
 
 bool LinuxFiles::is_stream(const Request& request) noexcept {
+    struct stat status;
     return request.offset == 0 && moves_bytes(request.action) &&
-           ::lseek(request.fd, 0, SEEK_CUR) < 0 && errno == ESPIPE;
+           ::fstat(request.fd, &status) == 0 && !S_ISREG(status.st_mode) &&
+           !S_ISBLK(status.st_mode);
 }
 
 SignalFile SignalFile::open() noexcept {

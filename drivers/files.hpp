@@ -25,8 +25,9 @@ struct LinuxFiles {
     // others.
     static int alignment_refusal(const Request& request) noexcept;
 
-    // True for transfers on pipes, sockets and terminals that are given at offset 0, the only one
-    // that means anything there: nobody is asked about the others.
+    // fstat(2): true for transfers on anything but regular files and block devices (pipes, sockets,
+    // terminals, eventfds), if they are given at offset 0, the only one that means anything there:
+    // nobody is asked about the others.
     static bool is_stream(const Request& request) noexcept;
 
     static std::int64_t run_here(const Request& request) noexcept { return run_blocking(request); }

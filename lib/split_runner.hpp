@@ -103,10 +103,13 @@ class SplitRunner final : public Runner {
         context_.closing.left.notify_urgent();
     }
 
-    // With a watchdog: reports what is overdue, and cuts a sleep short while anything is in flight.
+    // With a watchdog: reports what is overdue, and cuts a sleep short until all has completed.
     std::int64_t watch(std::int64_t limit_ns) noexcept {
         const std::int64_t watchdog_ns = std::int64_t{context_.config.watchdog_ms} * 1'000'000;
-        if (watchdog_ns == 0 || driver_->slots().in_use() == 0)
+        // `completed` first. Not whether a slot is in use: a callback that is running now may
+        // submit, and a borrower hand it over, without a word to this thread.
+        const std::uint64_t completed = context_.completed();
+        if (watchdog_ns == 0 || completed == context_.accepted())
             return limit_ns;
         report_overdue(static_cast<std::uint64_t>(watchdog_ns));
         const std::int64_t nap = watchdog_ns / 2 + 1'000'000;
@@ -136,9 +139,12 @@ class SplitRunner final : public Runner {
     void poll_loop() noexcept {
         std::uint32_t failures = 0;
         for (;;) {
-            if (poll_step(context_, poll_role_, *driver_)) {
+            const auto lend = [this] {
                 if (context_.config.lends)
                     lend_step(context_, side_, poll_role_, *driver_, &offload_);
+            };
+            if (poll_step(context_, poll_role_, *driver_, lend)) {
+                lend();
                 continue;
             }
             if (may_leave(context_, poll_role_, *driver_))

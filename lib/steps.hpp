@@ -58,6 +58,7 @@ struct alignas(64) SubmitSide {
 struct SubmitOutcome {
     bool moved = false;        // something was done: step again before sleeping
     bool starved = false;      // requests wait and there was no slot
+    bool gave_back = false;    // a refused slot is free again, and only this role knows
     std::uint32_t handed = 0;  // taken by the kernel
     EventCount::Wants wants = EventCount::Wants::anything;
     std::int64_t limit_ns = EventCount::kNoLimit;  // how long to sleep at most
@@ -259,11 +260,14 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
         context.ready.push(request);
         role.published = true;
         outcome.moved = true;
+        outcome.gave_back = true;
     };
 
-    // acquire: pairs with the closer's release. What is to be continued from now on is refused by
-    // the next step: it must not reach the kernel behind the cancellation, which is sent once.
-    if (context.closing.cancelling.load(std::memory_order_acquire))
+    // acquire: pairs with the closer's release. What is to be continued from now on, or comes from
+    // a callback that had passed the gate, is refused by the next step: it must not reach the
+    // kernel behind the cancellation, which is sent once.
+    const bool cancelling = context.closing.cancelling.load(std::memory_order_acquire);
+    if (cancelling)
         steps::cancel_everything(context, role, driver, refuse);
     else
         outcome.moved |= steps::push_continuations(context, driver);
@@ -273,8 +277,10 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     // Looked at once, after prepare(): a slot that comes free later moves the epoch, or is looked
     // for by missed_slots().
     const std::size_t free_slots = slots.available_at_least();
-    // What was set aside goes first: a borrower leaves it the slots.
-    const bool may_take = holder == Holder::submitter || role.set_aside.empty();
+    // What was set aside goes first.
+    const bool may_take = !cancelling && role.set_aside.empty();
+    if (holder == Holder::submitter && !role.set_aside.empty() && free_slots != 0)
+        outcome.moved = true;  // they have come free since
     if (poll_request_from_queues(context, may_take ? std::min(free_slots, driver.room()) : 0,
                                  filler) != 0) {
         outcome.moved = true;
@@ -322,7 +328,8 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     // With a backlog and no slot for it, more work is no news; a free slot is. Without a backlog it
     // is the other way round: so a slot that comes free wakes nobody who has nothing to put into
     // it.
-    outcome.starved = free_slots == 0 && (!role.set_aside.empty() || context.backlog() != 0);
+    outcome.starved =
+        !cancelling && free_slots == 0 && (!role.set_aside.empty() || context.backlog() != 0);
     if (outcome.starved)
         outcome.wants = EventCount::Wants::urgent_only;
     return outcome;
@@ -403,8 +410,11 @@ inline void note_delivery_time(IoSharedContext& context, std::uint64_t began_ns)
 
 // Takes what the kernel has finished, frees its slots, and delivers it, together with what was
 // finished without the kernel. True if there was anything.
-template <Driver D>
-bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
+// `before_delivery` runs between the two: a poller that lends submits there what waited for slots,
+// for a callback may wait for somebody who waits for a slot.
+template <Driver D, class BeforeDelivery = void (*)()>
+bool poll_step(
+    IoSharedContext& context, PollRole& role, D& driver, BeforeDelivery&& before_delivery = [] {}) {
     const bool lends = context.config.lends;
     const std::uint32_t reaped =
         driver.reap(role.reaped.data(), lends ? role.cap.limit() : kReapChunk);
@@ -425,6 +435,9 @@ bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
         context.wake_urgently();
     else if (finished != 0)
         context.wake_for_slots();
+
+    if (reaped != 0)
+        before_delivery();
 
     Request* made = context.ready.take_all();
     if (finished == 0 && made == nullptr)
@@ -447,9 +460,10 @@ bool poll_step(IoSharedContext& context, PollRole& role, D& driver) {
 
 // -- lending ---------------------------------------------------------------------------------
 
-// After poll_step() has found something, on the same thread, where the context lends the submit
-// role: submits what callbacks left in the queues, which woke nobody, and what waited for the slots
-// that are free now. Never waits, and never keeps a timer: it leaves both to the submitter.
+// Within poll_step(), before it delivers, and after it has found something; on the same thread,
+// where the context lends the submit role: submits what callbacks left in the queues, which woke
+// nobody, and what waited for the slots that are free now. Never waits, and never keeps a timer: it
+// leaves both to the submitter.
 template <Driver D>
 void lend_step(IoSharedContext& context, SubmitSide& side, PollRole& role, D& driver,
                Offload* offload = nullptr) {
@@ -461,14 +475,24 @@ void lend_step(IoSharedContext& context, SubmitSide& side, PollRole& role, D& dr
         if (role.owes || context.backlog() != 0) {
             if (!side.lock.try_take())
                 return;  // whoever holds it has our note
-            role.owes = false;
+            // A batch that the kernel would not take is the submitter's, with its back-off.
+            if (side.role.attempts != 0) {
+                const bool helps = context.poll_counters.reaped.get() != side.role.reaped_before;
+                if (side.lock.release() || helps)
+                    context.wake_urgently();
+                return;
+            }
             const std::uint32_t before = driver.completions_ready();
             const SubmitOutcome outcome =
                 submit_step(context, side.role, driver, offload, Holder::borrower);
+            // There was no room for them until this step handed over what was before them.
+            role.owes = outcome.moved &&
+                        (driver.slots().has_continuation() || driver.slots().has_put_off());
             side.note_set_aside();
             const bool noted = side.lock.release();
             role.cap.submitted(outcome.handed, before, driver.completions_ready());
-            if (noted || outcome.limit_ns != EventCount::kNoLimit)
+            // A slot that was given back is not on the list that missed_slots() looks at.
+            if (noted || outcome.gave_back || outcome.limit_ns != EventCount::kNoLimit)
                 context.wake_urgently();  // [model: lend-3]
             if (!outcome.moved && (outcome.starved || outcome.limit_ns != EventCount::kNoLimit))
                 return;

@@ -18,7 +18,7 @@ int LinuxUring::setup(UringRingSetup& setup) noexcept {
     std::unique_ptr<Ring> made(new (std::nothrow) Ring());
     if (made == nullptr)
         return -ENOMEM;
-    // Submissions come from one thread and completions are taken by another, so the flags that tie
+    // Submissions come from two threads, one of which takes the completions, so the flags that tie
     // a ring to one thread (SINGLE_ISSUER, DEFER_TASKRUN) are out, and so is COOP_TASKRUN: with it
     // completions wait until the submitter, who may be asleep, next enters the kernel.
     for (;;) {

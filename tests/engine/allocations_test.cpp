@@ -101,8 +101,32 @@ struct Link {
     }
 };
 
+// Has each of so many workers submit a read and a write: a thread's first request costs memory, and
+// a fast worker may leave a slow one nothing to do for a long time.
+struct Meeting {
+    Meeting(test::Context& context, int file, unsigned workers)
+        : io(context), fd(file), here(workers), done(2 * workers) {
+        for (unsigned i = 0; i < workers; ++i)
+            REQUIRE(io.nop([this](Result) { submit_when_all_are_here(); }));
+        done.wait();
+    }
+    void submit_when_all_are_here() {
+        here.count_down();
+        here.wait();
+        const auto finish = [this](Result) { done.count_down(); };
+        if (!io.read(fd, page, 0, finish) || !io.write(fd, page, 0, finish))
+            std::abort();
+    }
+    test::Context& io;
+    const int fd;
+    char page[64] = {};
+    test::Latch here;
+    test::Latch done;
+};
+
 // Runs chains of events in storage of their own and returns what was allocated on the way.
-std::uint64_t allocations_of_chains(Backend backend, Options options, bool through_kernel) {
+std::uint64_t allocations_of_chains(Backend backend, Options options, bool through_kernel,
+                                    unsigned workers = 0) {
     const test::Fd zero(::open("/dev/zero", O_RDWR | O_CLOEXEC));
     char page[512];
     std::atomic<std::uint64_t> failures{0};
@@ -117,6 +141,8 @@ std::uint64_t allocations_of_chains(Backend backend, Options options, bool throu
         else
             chains[i]->prepare_write(zero.get(), page, sizeof(page), 0);
     }
+    if (workers != 0)
+        Meeting(io, zero.get(), workers);
     std::uint64_t allocated = 0;
     for (const int links : {kWarmUpLinks, kMeasuredLinks}) {
         test::Latch done(kChains);
@@ -132,7 +158,8 @@ std::uint64_t allocations_of_chains(Backend backend, Options options, bool throu
         REQUIRE(refused == 0);
     }
     REQUIRE(failures == 0);
-    REQUIRE(io.shutdown().completed == kChains * (kWarmUpLinks + kMeasuredLinks + 2));
+    REQUIRE(io.shutdown().completed ==
+            kChains * (kWarmUpLinks + kMeasuredLinks + 2) + 3 * std::uint64_t{workers});
     return allocated;
 }
 
@@ -162,12 +189,13 @@ TEST_EVERY_BACKEND("no-ops, which the engine completes itself, allocate nothing"
 
 TEST_EVERY_BACKEND("chains through a pool of workers allocate nothing", "[allocations][C4]") {
     require_counting();
-    auto workers = IOWorkers::create(2);
+    constexpr unsigned kWorkers = 2;
+    auto workers = IOWorkers::create(kWorkers);
     REQUIRE(workers);
     Options options;
     options.depth = 16;
     options.workers = &*workers;
-    REQUIRE(allocations_of_chains(backend, options, true) == 0);
+    REQUIRE(allocations_of_chains(backend, options, true, kWorkers) == 0);
 }
 
 TEST_EVERY_BACKEND("the one-call form allocates nothing in steady state", "[allocations][C1]") {

@@ -25,6 +25,9 @@
 #ifndef SHORT
 #define SHORT 1
 #endif
+#ifndef REFUSALS
+#define REFUSALS 0
+#endif
 #define ALL (FOREIGN + AGAIN - to_submit_again)
 #define EPOCH 4
 #define ANYTHING 1
@@ -38,7 +41,9 @@ bool asleep = false;    // the submitter lies in the futex's queue
 byte lock = FREE;       // the submit role's
 byte holders = 0;
 byte queued = 0;
-byte slots = DEPTH;     // free ones
+byte slots = DEPTH;     // free ones, on the list from the poll role
+byte stash = 0;         // free ones that only the submit role knows
+byte ready = 0;         // refused requests, for the poller to deliver
 byte continuations = 0;
 byte batched = 0;       // the submit role's: in slots, not yet taken by the kernel
 byte in_kernel = 0;
@@ -47,6 +52,7 @@ byte completed = 0;
 byte to_submit_again = AGAIN;
 byte busy_answers = BUSY;
 byte short_answers = SHORT;
+byte bad_answers = REFUSALS;
 
 inline notify(seen, whom) {
     d_step { seen = word; word = word + EPOCH; assert(word < 256 - EPOCH) };
@@ -77,17 +83,23 @@ inline release(noted) {
 }
 
 // submit_step(). `starved`: it left work behind for want of slots.
-inline step(moved, timed, starved, room) {
-    d_step { moved = false; timed = false; starved = false };
+inline step(moved, timed, starved, gave_back, room) {
+    d_step { moved = false; timed = false; starved = false; gave_back = false };
     if
     :: d_step { continuations > 0 -> continuations--; batched++; moved = true }
     :: continuations == 0
     fi;
-    room = slots;
+    room = slots + stash;
     if
     :: room > 0 ->
         if
-        :: d_step { queued > 0 -> queued--; slots--; batched++; moved = true }
+        :: d_step { queued > 0 ->
+                queued--; batched++; moved = true;
+                if
+                :: stash > 0 -> stash--
+                :: stash == 0 -> slots--
+                fi
+            }
         :: queued == 0
         fi
     :: room == 0
@@ -97,6 +109,8 @@ inline step(moved, timed, starved, room) {
         if
         :: d_step { in_kernel = in_kernel + batched; batched = 0; moved = true }
         :: d_step { busy_answers > 0 -> busy_answers--; moved = false; timed = true }
+        :: d_step { bad_answers > 0 ->
+                bad_answers--; batched--; stash++; ready++; moved = true; gave_back = true }
         fi
     :: batched == 0
     fi;
@@ -117,7 +131,7 @@ proctype submitter() {
     byte epoch;
     byte wants;
     byte room;
-    bool moved, timed, starved, got, noted, won;
+    bool moved, timed, starved, gave_back, got, noted, won;
     do
     ::
         epoch = word;
@@ -128,7 +142,7 @@ proctype submitter() {
         take(got);
         if
         :: got ->
-            step(moved, timed, starved, room);
+            step(moved, timed, starved, gave_back, room);
             release(noted);
 #ifndef BUG_submitter_ignores_the_note
             moved = moved || noted;
@@ -177,12 +191,14 @@ proctype submitter() {
 proctype poller() {
     byte seen;
     byte room;
-    bool moved, timed, starved, got, noted, owes, widened;
+    bool moved, timed, starved, gave_back, got, noted, owes, widened;
     do
     :: completed == ALL -> break
-    :: in_kernel > 0 ->
+    :: in_kernel > 0 || ready > 0 -> // a nudge tells of the second, as in nudge.pml
         // poll_step()
-        in_kernel--;
+        if
+        :: d_step { ready > 0 -> ready--; completed++ }
+        :: d_step { in_kernel > 0 -> in_kernel-- };
         if
         :: d_step { short_answers > 0 -> short_answers-- }; continuations++; owes = true
         :: slots++;
@@ -191,6 +207,7 @@ proctype poller() {
             :: true
             fi;
             completed++
+        fi
         fi;
         // lend_step()
         do
@@ -202,13 +219,17 @@ proctype poller() {
                 :: !got -> break
                 :: got ->
                     owes = false;
-                    step(moved, timed, starved, room);
+                    step(moved, timed, starved, gave_back, room);
                     release(noted);
                     if
 #ifdef BUG_borrower_keeps_the_timer
                     :: noted ->
 #else
+#ifdef BUG_given_back_in_silence
                     :: noted || timed ->
+#else
+                    :: noted || timed || gave_back ->
+#endif
 #endif
 #ifndef BUG_borrower_ignores_the_note
                         notify(seen, 3) /* lib/steps.hpp: lend-3 */

@@ -156,6 +156,7 @@ class Poller {
             break;
         case State::lending:
             lend();
+            state_ = State::stepping;
             break;
         case State::leaving:
             state_ = State::falling_asleep;
@@ -189,7 +190,10 @@ class Poller {
     };
 
     bool step() {
-        const bool found = ioengine::poll_step(context_, role_, driver_);
+        const bool found = ioengine::poll_step(context_, role_, driver_, [this] {
+            if (context_.config.lends)
+                lend();
+        });
         history_.add(Event::poll_step, found);
         return found;
     }
@@ -198,7 +202,6 @@ class Poller {
         const std::uint64_t before = context_.submit_counters.submit_calls.get();
         ioengine::lend_step(context_, side_, role_, driver_);
         history_.add(Event::lend_step, context_.submit_counters.submit_calls.get() - before);
-        state_ = State::stepping;
     }
 
     void leave() {

@@ -24,6 +24,12 @@ namespace ioengine {
 inline namespace v0 {
 namespace abi {
 
+// A worker that is preempted while it takes a delivery keeps that block's place in its producer's
+// index; the index must not have to grow while the others go on. 32 KiB for each poller.
+struct BacklogTraits : moodycamel::ConcurrentQueueDefaultTraits {
+    static const size_t IMPLICIT_INITIAL_INDEX_SIZE = 2048;
+};
+
 struct WorkerPool {
     explicit WorkerPool(std::uint32_t backlog_limit)
         : backlog_max_(backlog_limit), backlog_(backlog_limit < 4096 ? backlog_limit : 4096) {}
@@ -54,7 +60,7 @@ struct WorkerPool {
     std::atomic<std::uint32_t> shares_{1};   // acq_rel when dropped: the last one sees all
     std::atomic<std::uint32_t> waiting_{0};  // deliveries in the backlog: bounds it; acq_rel
     std::atomic<bool> stopping_{false};      // set (release) by the last share, read (acquire)
-    moodycamel::ConcurrentQueue<Delivery> backlog_;
+    moodycamel::ConcurrentQueue<Delivery, BacklogTraits> backlog_;
     EventCount news_;   // workers park here
     EventCount space_;  // pollers park here
 };

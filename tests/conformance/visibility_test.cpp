@@ -133,6 +133,33 @@ TEST_EVERY_BACKEND("the watchdog logs each overdue request once", "[visibility][
     REQUIRE(log.count("read") == 3);
 }
 
+TEST_CASE("the watchdog sees what a callback submitted after a long time / uring",
+          "[visibility][watchdog][lending]") {
+    if (!test::probe_of(Backend::uring).available)
+        SKIP_TEST("io_uring is not available here");
+    test::TempFile file(4096);
+    test::Pipe pipe;
+    Options options;
+    options.backend = Backend::uring;
+    options.watchdog_ms = 20;
+    auto io = test::make_context(Backend::uring, options);
+    test::PipeEnder ender(pipe);
+    char page[8] = {};
+    char in[8] = {};
+    test::Latch done(1);
+    const auto finish = [&done](Result) { done.count_down(); };
+    // While the callback sleeps no slot is in use, and the submitter has nothing to watch.
+    REQUIRE(io.read(file.fd(), page, 0, [&](Result) {
+        std::this_thread::sleep_for(100ms);
+        if (!io.read(pipe.read_end(), in, 0, finish))
+            done.count_down();
+    }));
+    test::wait_until([&] { return io.stats().watchdog_reports == 1; }, "waiting for the watchdog");
+    pipe.feed("late", 4);
+    done.wait();
+    REQUIRE(io.shutdown().clean);
+}
+
 TEST_EVERY_BACKEND("the watchdog is silent when nothing is overdue", "[visibility][watchdog]") {
     Options options;
     options.watchdog_ms = 60000;

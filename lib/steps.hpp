@@ -299,10 +299,10 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
         if (handed.leave_refused)
             role.leave_sent = false;
         outcome.handed += handed.count;
-        if (handed.count != 0) {
+        outcome.moved |= handed.count != 0;
+        // Nothing is left over to be tried again; lend_step() goes by that.
+        if (handed.count != 0 || handed.error == 0)
             role.attempts = 0;
-            outcome.moved = true;
-        }
         if (handed.error == 0)
             return;
         outcome.moved = false;

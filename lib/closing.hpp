@@ -2,15 +2,16 @@
 //
 // Closing: how far the end of a context has come.
 //
-//   1. the gate closes: nothing new is accepted
-//   2. nobody is inside the gate any more: `draining`
+//   1. the gate closes: nothing new is accepted, but from callbacks that had looked before
+//   2. nobody is inside the gate any more: `draining`; callbacks are not in it, step 4 waits for
+//      what they submit
 //   3. the submitter goes on with what is queued, and sends the exit signal once
 //   4. the poller leaves when it has seen the signal AND everything accepted has completed AND all
 //      slots are free AND no nudge is in the kernel; the signal may overtake older reads, so it is
 //      remembered and means nothing by itself
 //   5. the submitter leaves after the poller
-//   6. the closer joins both, waits for workers that still stand in the gate, destroys the kernel's
-//      context
+//   6. the closer joins both, waits for sinks that stand on their last instructions, destroys the
+//      kernel's context
 //
 // Each step is announced with notify_urgent() on the event count of the one that waits for it. The
 // model is tests/models/shutdown.pml.

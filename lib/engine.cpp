@@ -183,7 +183,7 @@ ShutdownReport Engine::shutdown(std::int64_t deadline_ns) noexcept {
     } else {
         left = wait_until_left(deadline_ns);
         if (!left) {
-            // release: the submitter sees a closed gate with it.
+            // release: pairs with the acquire of submit_step(), which sees a closed gate with it.
             context_.closing.cancelling.store(true, std::memory_order_release);
             context_.wake_urgently();
             left = wait_until_left(kCancelGrace);

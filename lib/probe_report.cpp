@@ -69,9 +69,9 @@ Text probe_text(const ProbeReport& report) noexcept {
             text += "features\n";
         for (std::uint32_t i = 0; i < report.feature_count; ++i) {
             const FeatureProbe& feature = report.features[i];
-            append_format(text, "  %-22s %-3s %s%s%s\n", feature.name,
-                          feature.available ? "yes" : "no", feature.in_force ? "in force" : "",
-                          feature.in_force && feature.note[0] != '\0' ? "; " : "", feature.note);
+            append_format(text, "  %-22s %s%s%s%s\n", feature.name,
+                          feature.available ? "yes" : "no", feature.in_force ? ", in force" : "",
+                          feature.note[0] != '\0' ? "; " : "", feature.note);
         }
         for (std::uint32_t i = 0; i < report.quirk_count; ++i)
             append_format(text, "quirk    %s%s: %s\n", report.quirks[i].name,

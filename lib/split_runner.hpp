@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// SplitRunner: the seed's model. A submitter thread holds the submit role, a poller thread holds
-// the poll role, both for as long as the context lives.
+// SplitRunner: the seed's model. A submitter thread is there for the submit role, a poller thread
+// holds the poll role for as long as the context lives.
 //
 //   submitter                                  poller
-//     epoch = prepare()                          poll_step(): reap, release, deliver
+//     epoch = prepare()                          poll_step(): reap, release, lend_step(), deliver
 //     take the submit role                       lend_step(): submit what callbacks left
 //     submit_step(): queues -> slots -> kernel   nothing there? may_leave() -> leave
 //     moved something? again                     may_sleep()? -> wait in the kernel
 //     poller left? leave                         awake, again
 //     park until the epoch moves
 //
-// With Lending::callbacks the poller borrows the submit role after it has delivered, for a step;
-// with Lending::none it never does, and wakes the submitter for slots and continuations instead.
+// With Lending::callbacks the poller borrows the submit role for a step before it delivers (slots
+// have come free) and after; with Lending::none it never does, and wakes the submitter for slots
+// and continuations instead.
 //
 // Who wakes whom: a submission, a freed slot, a continuation, a note for a nudge or the closer
 // wakes the submitter, through its event count. Completions wake the poller, through the kernel;

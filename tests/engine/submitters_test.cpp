@@ -148,6 +148,8 @@ TEST_EACH_BACKEND("a storm of signals disturbs nothing",
         auto io = test::make_context(backend, 8);
         const SignalStorm storm;
         const std::uint64_t before = SignalStorm::received();
+        test::wait_until([&] { return SignalStorm::received() > before; },
+                         "waiting for the storm to begin");
         for (std::size_t i = 0; i < kRequests; ++i) {
             const std::size_t place = i % kSlots * kBlock;
             events.push_back(std::make_unique<test::TrackedEvent>(test::Tracked{&tracker, i}));

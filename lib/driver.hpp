@@ -94,9 +94,16 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // poll role: how many reap() would find now; 0 if that is not known without a system call.
     { driver.completions_ready() }
     noexcept->std::same_as<std::uint32_t>;
-    // poll role: sleeps until reap() has something; 0 or -errno.
-    { driver.wait() }
+    // poll role: sleeps until reap() has something, or limit_ns have passed (negative: without
+    // limit); 0 or -errno.
+    { driver.wait(std::int64_t{}) }
     noexcept->std::same_as<int>;
+    // any thread: does wait() know limits?
+    { driver.limits_waits() }
+    noexcept->std::same_as<bool>;
+    // any thread: does a completion interrupt the thread that submitted, whatever it does then?
+    { driver.interrupts_submitter() }
+    noexcept->std::same_as<bool>;
     // poll role.
     { driver.shape_of(0) }
     noexcept->std::same_as<FileShape>;

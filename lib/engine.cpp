@@ -6,6 +6,7 @@
 #include "lib/check.hpp"
 #include "lib/clock.hpp"
 #include "lib/names.hpp"
+#include "lib/request_state.hpp"
 #include "lib/validate.hpp"
 #include "lib/workers.hpp"
 
@@ -13,6 +14,7 @@
 #include <cstdio>
 #include <ctime>
 #include <new>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
@@ -77,7 +79,7 @@ Acceptance Engine::count_refusal(Acceptance refusal) noexcept {
     return refusal;
 }
 
-Acceptance Engine::submit(Request& request, Channel channel) noexcept {
+Acceptance Engine::check(const Request& request, Channel channel) noexcept {
     if (fork_guard_.in_child())
         return {ErrorCode::forked, "this process is a fork of the one that made the context; "
                                    "create a context of its own"};
@@ -86,15 +88,75 @@ Acceptance Engine::submit(Request& request, Channel channel) noexcept {
         return count_refusal(well_formed);
     if (channel > Channel::write)
         return count_refusal({ErrorCode::invalid_argument, "channel is no value of its enum"});
-    // relaxed: catches a second submission by mistake; nothing is ordered through it.
-    __atomic_store_n(&request.state, std::uint8_t{1}, __ATOMIC_RELAXED);
+    return {};
+}
+
+Acceptance Engine::submit(Request& request, Channel channel) noexcept {
+    if (request.complete == nullptr)
+        return submit_counted(request, channel, request.word, IoSharedContext::Push::wakes);
+    const Acceptance checked = check(request, channel);
+    if (!checked)
+        return checked;
+    request_state::set_submitted(request);
     const Acceptance acceptance =
         context_.push(request, channel == Channel::automatic ? request.channel : channel);
     if (!acceptance) {
-        __atomic_store_n(&request.state, std::uint8_t{0}, __ATOMIC_RELAXED);
+        request_state::set_idle(request);
         return count_refusal(acceptance);
     }
     return acceptance;
+}
+
+Acceptance Engine::submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
+                                  IoSharedContext::Push how) noexcept {
+    const Acceptance checked = check(request, channel);
+    if (!checked)
+        return checked;
+    request_state::set_counted(request, countdown);
+    WaitWord word(countdown);
+    word.count_up();
+    // What can no waiter hand over, the submitter is woken for at once.
+    if (!context_.config.lends)
+        how = IoSharedContext::Push::wakes;
+    const Acceptance acceptance =
+        context_.push(request, channel == Channel::automatic ? request.channel : channel, how);
+    if (!acceptance) {
+        word.take_back();
+        request_state::set_idle(request);
+        return count_refusal(acceptance);
+    }
+    return acceptance;
+}
+
+Acceptance Engine::perform(Request& request, Channel channel) noexcept {
+    if (request.complete != nullptr)
+        return count_refusal({ErrorCode::invalid_argument,
+                              "perform() is for requests without a callback; use submit()"});
+    if (!fork_guard_.in_child() && would_deadlock())
+        return count_refusal({ErrorCode::would_deadlock,
+                              "a callback must not wait for its own context; use submit()"});
+    const Acceptance acceptance =
+        submit_counted(request, channel, request.word, IoSharedContext::Push::quiet);
+    if (acceptance)
+        runner_->wait({WaitWord(request.word), 1, kForever, false});
+    return acceptance;
+}
+
+ErrorCode Engine::wait(WaitCall call) noexcept {
+    if (fork_guard_.in_child())
+        return ErrorCode::forked;
+    if (call.word.done())
+        return ErrorCode::none;
+    if (would_deadlock())
+        return ErrorCode::would_deadlock;
+    return runner_->wait(call);
+}
+
+ErrorCode Engine::wait(Request& request, std::int64_t limit_ns, bool helps) noexcept {
+    // With a callback nobody can say that it has returned, for it may free the request.
+    if (request.complete != nullptr)
+        return ErrorCode::invalid_argument;
+    return wait({WaitWord(request.word), 0, limit_ns, helps});
 }
 
 Acceptance Engine::submit_wait(Request& request, Channel channel,
@@ -157,6 +219,11 @@ void Engine::finish_once() noexcept {
     const std::lock_guard<std::mutex> lock(finish_mutex_);
     if (finished_)
         return;
+    // Threads inside wait() have seen their last request done, and go.
+    while (context_.standby.anybody_inside()) {
+        const timespec nap{0, 50'000};
+        ::nanosleep(&nap, nullptr);
+    }
     runner_->finish();
     // Workers and sinks that ran the last callbacks may still stand on their last instructions.
     while (context_.handed_out() != 0) {
@@ -286,6 +353,36 @@ Acceptance engine_submit(Engine* engine, Request& request, Channel channel) noex
 Acceptance engine_submit_wait(Engine* engine, Request& request, Channel channel,
                               std::int64_t timeout_ns) noexcept {
     return engine->submit_wait(request, channel, timeout_ns);
+}
+Acceptance engine_perform(Engine* engine, Request& request, Channel channel) noexcept {
+    return engine->perform(request, channel);
+}
+ErrorCode engine_wait(Engine* engine, Request& request, std::int64_t timeout_ns,
+                      Wait how) noexcept {
+    return engine->wait(request, timeout_ns, how == Wait::help);
+}
+Acceptance group_submit(GroupCount& group, Request& request, Channel channel) noexcept {
+    const Acceptance acceptance =
+        group.engine->submit_counted(request, channel, group.word, IoSharedContext::Push::quiet);
+    if (acceptance)
+        ++group.staged;
+    return acceptance;
+}
+void group_start(GroupCount& group) noexcept {
+    if (std::exchange(group.staged, 0) != 0)
+        group.engine->start();
+}
+ErrorCode group_wait(GroupCount& group, std::int64_t timeout_ns, Wait how) noexcept {
+    return group.engine->wait(
+        {WaitWord(group.word), std::exchange(group.staged, 0), timeout_ns, how == Wait::help});
+}
+void group_finish(GroupCount& group) noexcept {
+    if (group_wait(group, kForever, Wait::alone) == ErrorCode::would_deadlock)
+        misused("a Group was destroyed inside a callback of its context before its requests were "
+                "done; the callback would wait for itself");
+}
+bool group_is_done(const GroupCount& group) noexcept {
+    return WaitWord(const_cast<std::uint32_t&>(group.word)).done();
 }
 ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadline_ns) noexcept {
     return engine->shutdown(deadline_ns);

@@ -29,6 +29,13 @@ class Engine {
 
     Acceptance submit(Request& request, Channel channel) noexcept;
     Acceptance submit_wait(Request& request, Channel channel, std::int64_t timeout_ns) noexcept;
+    // A request of a group, or one that is waited for by itself.
+    Acceptance submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
+                              IoSharedContext::Push how) noexcept;
+    Acceptance perform(Request& request, Channel channel) noexcept;
+    ErrorCode wait(WaitCall call) noexcept;
+    ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
+    void start() noexcept { context_.wake_for_work(); }
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
 
     Stats stats() const noexcept;
@@ -44,6 +51,8 @@ class Engine {
 
     bool start(const Options& options, const Environment& environment, Error& error) noexcept;
     Acceptance count_refusal(Acceptance refusal) noexcept;
+    // none: the request is well formed, and this process may submit it.
+    Acceptance check(const Request& request, Channel channel) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
 

@@ -29,6 +29,11 @@ struct alignas(64) PollCounters {
     RoleCounter cancelled;
     RoleCounter bytes_read;
     RoleCounter bytes_written;
+    RoleCounter reaped_by_waiters;
+};
+
+// Of the poller's thread, whether or not it holds the poll role.
+struct DeliveryCounters {
     RoleCounter slow_deliveries;
     RoleCounter longest_delivery_ns;
 };

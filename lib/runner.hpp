@@ -7,6 +7,7 @@
 #include "lib/settings.hpp"
 #include "lib/shared_context.hpp"
 #include "lib/thread.hpp"
+#include "lib/wait_word.hpp"
 
 #include <ioengine/error.hpp>
 #include <ioengine/probe.hpp>
@@ -17,6 +18,14 @@
 
 namespace ioengine {
 inline namespace v0 {
+
+// What a thread waits for.
+struct WaitCall {
+    WaitWord word;
+    std::uint64_t staged = 0;    // of its requests: pushed quietly since the last wait
+    std::int64_t limit_ns = -1;  // negative: without limit
+    bool helps = false;          // runs others' callbacks, too
+};
 
 class Runner {
   public:
@@ -29,6 +38,9 @@ class Runner {
     virtual bool start(Error& error) noexcept = 0;
     // After both roles have left: joins the threads and destroys the kernel's context.
     virtual void finish() noexcept = 0;
+
+    // Until what `call` names is done: none; or its limit has passed: timed_out.
+    virtual ErrorCode wait(const WaitCall& call) noexcept = 0;
 
     virtual std::uint32_t depth() const noexcept = 0;
     virtual std::uint32_t slots_in_use() const noexcept = 0;

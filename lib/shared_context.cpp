@@ -5,6 +5,7 @@
 
 #include "lib/clock.hpp"
 #include "lib/piece.hpp"
+#include "lib/request_state.hpp"
 
 #include <ioengine/engine.hpp>
 
@@ -18,7 +19,7 @@ namespace {
 thread_local IoSharedContext* t_running = nullptr;
 }  // namespace
 
-Acceptance IoSharedContext::push(Request& request, Channel channel) noexcept {
+Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) noexcept {
     // A callback of this context needs not enter: what it belongs to is counted as completed after
     // it, so nobody leaves meanwhile.
     const bool in_own_callback = in_callback();
@@ -31,10 +32,12 @@ Acceptance IoSharedContext::push(Request& request, Channel channel) noexcept {
         request.submit_ns = clock_ns();
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
     if (pushed == RequestQueue::Pushed::yes) {
-        // A callback on the poller's thread wakes nobody: lend_step() follows.
-        if (!config.lends || config.sink != nullptr || !in_own_callback)
+        // Nor does a callback on a thread that submits afterwards: lend_step(), submit_own().
+        if (how == Push::wakes && (!config.lends || config.sink != nullptr || !in_own_callback))
             wake_for_work();
     }
+    if (pushed == RequestQueue::Pushed::full)
+        wake_for_work();  // quiet ones may fill it, and their owner be in no hurry
     if (pushed == RequestQueue::Pushed::no_memory)
         space.notify_urgent();  // the place that was counted is there again
     // The last touch: the context may be closed and gone from here on.
@@ -56,14 +59,14 @@ RequestQueue& IoSharedContext::queue_of(Channel channel) noexcept {
     return channel == Channel::prio ? prio : channel == Channel::read ? read : write;
 }
 
-void IoSharedContext::run_completion(IoSharedContext& context, Request& request) noexcept {
+void IoSharedContext::run_completion(CompletionFunction complete, Request& request) noexcept {
     IoSharedContext* const outer = t_running;
-    t_running = &context;
-    request.complete(&request);
+    t_running = this;
+    complete(&request);
     t_running = outer;
 }
 
-void IoSharedContext::deliver(Request& request) noexcept {
+void IoSharedContext::note(const Request& request) noexcept {
     if (request.result < 0) {
         poll_counters.failed.add(1);
         if (request.result == -ECANCELED)
@@ -75,18 +78,33 @@ void IoSharedContext::deliver(Request& request) noexcept {
     }
     if (config.histograms)
         latency.record(clock_ns() - request.submit_ns);
-    // From here the user may submit it again, at once, from within the completion.
-    __atomic_store_n(&request.state, std::uint8_t{0}, __ATOMIC_RELAXED);
-    if (config.sink == nullptr) {
-        run_completion(*this, request);
-        return;
+}
+
+void IoSharedContext::finish(Request& request) noexcept {
+    // All that is needed of it, because its callback may free it or submit it again.
+    const CompletionFunction complete = request.complete;
+    std::uint32_t* const countdown =
+        request_state::is_counted(request) ? request.countdown : nullptr;
+    request_state::set_idle(request);
+    if (complete != nullptr)
+        run_completion(complete, request);
+    // A waiter that holds the poll role may sleep there while another thread runs its callbacks.
+    if (countdown != nullptr && WaitWord(*countdown).count_down())
+        request_nudge();
+}
+
+bool IoSharedContext::deliver(Request& request) noexcept {
+    if (config.sink == nullptr || request.complete == nullptr) {
+        finish(request);
+        return true;
     }
     handed_out_.fetch_add(1, std::memory_order_relaxed);  // ordered by the sink's own hand-over
     config.sink(config.sink_user, Delivery(&request, this));
+    return false;
 }
 
 void IoSharedContext::finish_handed_out(Request& request) noexcept {
-    run_completion(*this, request);
+    finish(request);
     // seq_cst on both: the count comes before this look at `draining`, and the closer's store to
     // `draining` comes before the poller's look at the count. One of the two sees the other, so the
     // last completion of a closing context is either counted in time or announced.
@@ -130,6 +148,7 @@ void IoSharedContext::read_stats(Stats& stats) const noexcept {
     stats.requests_refused_by_kernel = submit_counters.requests_refused_by_kernel.get();
     stats.wait_calls = poll_counters.wait_calls.get();
     stats.reaped = poll_counters.reaped.get();
+    stats.reaped_by_waiters = poll_counters.reaped_by_waiters.get();
     stats.continuations = poll_counters.continuations.get();
     stats.completion_retries = poll_counters.completion_retries.get();
     stats.stale_completions = poll_counters.stale_completions.get();
@@ -138,8 +157,8 @@ void IoSharedContext::read_stats(Stats& stats) const noexcept {
     stats.submitter_wakes = shared_counters.submitter_wakes.get();
     stats.offloaded = submit_counters.offloaded.get();
     stats.callbacks_threw = shared_counters.callbacks_threw.get();
-    stats.slow_deliveries = poll_counters.slow_deliveries.get();
-    stats.longest_delivery_ns = poll_counters.longest_delivery_ns.get();
+    stats.slow_deliveries = delivery_counters.slow_deliveries.get();
+    stats.longest_delivery_ns = delivery_counters.longest_delivery_ns.get();
     stats.watchdog_reports = submit_counters.watchdog_reports.get();
     if (config.histograms)
         stats.latency = latency.summary();

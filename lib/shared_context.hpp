@@ -16,6 +16,7 @@
 #include "lib/nudge.hpp"
 #include "lib/ready_list.hpp"
 #include "lib/request_queue.hpp"
+#include "lib/standby.hpp"
 
 #include <ioengine/error.hpp>
 #include <ioengine/options.hpp>
@@ -65,8 +66,10 @@ class IoSharedContext {
 
     // -- any thread --------------------------------------------------------------------------
 
-    // Accepts a well-formed request, or says why not. Never waits.
-    Acceptance push(Request& request, Channel channel) noexcept;
+    // Accepts a well-formed request, or says why not. Never waits. A quiet push wakes nobody: the
+    // caller hands over, or wakes the submitter, later.
+    enum class Push : std::uint8_t { wakes, quiet };
+    Acceptance push(Request& request, Channel channel, Push how = Push::wakes) noexcept;
 
     std::uint64_t accepted() const noexcept {
         return prio.accepted() + read.accepted() + write.accepted();
@@ -89,6 +92,10 @@ class IoSharedContext {
         wake_urgently();
     }
 
+    // The end of a request: runs its callback, if it has one, and tells who waits for it. Touches
+    // it no more after that.
+    void finish(Request& request) noexcept;
+
     // The end of a delivery that a sink took, on whatever thread.
     void finish_handed_out(Request& request) noexcept;
     // Deliveries that a sink took and that are not over.
@@ -109,10 +116,14 @@ class IoSharedContext {
 
     // -- poll role ---------------------------------------------------------------------------
 
-    // Notes a request's final result and hands it to its completion function or to the sink.
-    // Touches the request no more after that.
-    void deliver(Request& request) noexcept;
-    // Counts `count` deliveries that ended on this thread.
+    // Notes a request's final result. Once, before it is delivered.
+    void note(const Request& request) noexcept;
+
+    // -- the poller's thread, or one that stands in for it -----------------------------------
+
+    // Finishes a request (true), or hands it to the sink.
+    bool deliver(Request& request) noexcept;
+    // Counts `count` requests that were finished on this thread.
     void count_completed(std::uint64_t count) noexcept {
         // seq_cst: see finish_handed_out().
         completed_.fetch_add(count, std::memory_order_seq_cst);
@@ -134,6 +145,7 @@ class IoSharedContext {
     alignas(64) EventCount space;  // submit_wait() parks here
     alignas(64) ReadyList ready;   // finished without the kernel; any thread to poll role
     Nudge nudge;
+    alignas(64) Standby standby;
     alignas(64) Closing closing;
     SharedCounters shared_counters;
 
@@ -145,13 +157,16 @@ class IoSharedContext {
     PollCounters poll_counters;
     LatencyHistogram latency;
 
+    // poller's thread
+    DeliveryCounters delivery_counters;
+
   private:
     RequestQueue& queue_of(Channel channel) noexcept;
     void count_wake(bool made_a_call) noexcept {
         if (made_a_call)
             shared_counters.submitter_wakes.add(1);
     }
-    static void run_completion(IoSharedContext& context, Request& request) noexcept;
+    void run_completion(CompletionFunction complete, Request& request) noexcept;
 
     alignas(64) std::atomic<std::uint64_t> completed_{0};
     // Sinks' deliveries: counted by the poll role, counted off as the last touch of the context by

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
 // SplitRunner: the seed's model. A submitter thread is there for the submit role, a poller thread
-// holds the poll role for as long as the context lives.
+// for the poll role.
 //
-//   submitter                                  poller
-//     epoch = prepare()                          poll_step(): reap, release, lend_step(), deliver
-//     take the submit role                       lend_step(): submit what callbacks left
-//     submit_step(): queues -> slots -> kernel   nothing there? may_leave() -> leave
-//     moved something? again                     may_sleep()? -> wait in the kernel
-//     poller left? leave                         awake, again
-//     park until the epoch moves
+//   submitter                                  poller: lib/poller.hpp
+//     epoch = prepare()                          take the poll role
+//     take the submit role                       poll_step(): reap, release, lend_step(), deliver
+//     submit_step(): queues -> slots -> kernel   lend_step(): submit what callbacks left
+//     moved something? again                     threads inside wait()? -> leave them the role
+//     poller left? leave                         nothing there? may_leave() -> leave
+//     park until the epoch moves                 may_sleep()? -> wait in the kernel; or stand by
+//
+// A thread inside wait() is lib/waiter.hpp.
 //
 // With Lending::callbacks the poller borrows the submit role for a step before it delivers (slots
 // have come free) and after; with Lending::none it never does, and wakes the submitter for slots
@@ -24,8 +26,10 @@
 #include "lib/clock.hpp"
 #include "lib/names.hpp"
 #include "lib/offload.hpp"
+#include "lib/poller.hpp"
 #include "lib/runner.hpp"
 #include "lib/steps.hpp"
+#include "lib/waiter.hpp"
 
 #include <cerrno>
 #include <cstdint>
@@ -42,7 +46,7 @@ class SplitRunner final : public Runner {
   public:
     SplitRunner(const RunnerSetup& setup, std::unique_ptr<D> driver)
         : context_(*setup.context), threads_(setup.threads), driver_(std::move(driver)),
-          offload_(context_, threads_) {
+          offload_(context_, threads_), loop_(context_, poll_, side_, *driver_, &offload_) {
         if (context_.config.watchdog_ms != 0)
             reported_.resize(driver_->slots().depth());
     }
@@ -72,6 +76,36 @@ class SplitRunner final : public Runner {
         poller_.join();
         offload_.stop();
         driver_->close();
+    }
+
+    ErrorCode wait(const WaitCall& call) noexcept override {
+        using Next = typename Waiter<D>::Next;
+        Waiter<D> waiter(context_, poll_, side_, *driver_, &offload_, call);
+        const std::uint64_t begun = call.limit_ns < 0 ? 0 : now_ns();
+        std::uint32_t failures = 0;
+        ErrorCode code = ErrorCode::none;
+        waiter.begin();
+        for (Next next = waiter.next(); next != Next::end; next = waiter.next()) {
+            std::int64_t left = EventCount::kNoLimit;
+            if (call.limit_ns >= 0)
+                left = call.limit_ns - static_cast<std::int64_t>(now_ns() - begun);
+            const bool late = call.limit_ns >= 0 && left <= 0;
+            if (next == Next::park) {
+                if (!late)
+                    waiter.parked().word.sleep(left);
+                waiter.unpark();
+            } else if (next == Next::sleep) {
+                const int rc = late ? 0 : driver_->wait(left);
+                waiter.wake();
+                failures = after_wait(rc, failures);
+            }
+            if (late && !call.word.done()) {
+                code = ErrorCode::timed_out;
+                break;
+            }
+        }
+        waiter.end();
+        return code;
     }
 
     std::uint32_t depth() const noexcept override { return driver_->slots().depth(); }
@@ -138,25 +172,17 @@ class SplitRunner final : public Runner {
     // -- poller thread -------------------------------------------------------------------------
 
     void poll_loop() noexcept {
+        using Next = typename Poller<D>::Next;
         std::uint32_t failures = 0;
-        for (;;) {
-            const auto lend = [this] {
-                if (context_.config.lends)
-                    lend_step(context_, side_, poll_role_, *driver_, &offload_);
-            };
-            if (poll_step(context_, poll_role_, *driver_, lend)) {
-                lend();
-                continue;
+        for (Next next = loop_.next(); next != Next::leave; next = loop_.next()) {
+            if (next == Next::sleep) {
+                const int rc = driver_->wait(EventCount::kNoLimit);
+                loop_.awake();
+                failures = after_wait(rc, failures);
+            } else if (next == Next::park) {
+                context_.standby.poller.park(loop_.seen(), EventCount::Wants::anything);
+                loop_.stand_up();
             }
-            if (may_leave(context_, poll_role_, *driver_))
-                break;
-            int rc = 0;
-            if (may_sleep(context_, poll_role_, *driver_)) {
-                context_.poll_counters.wait_calls.add(1);
-                rc = driver_->wait();
-            }
-            context_.nudge.awake();
-            failures = after_wait(rc, failures);
         }
         // [model: close-7] release: the submitter sees everything that this thread did.
         context_.closing.poller_left.store(true, std::memory_order_release);
@@ -191,7 +217,9 @@ class SplitRunner final : public Runner {
     const std::unique_ptr<D> driver_;
     Offload offload_;
     SubmitSide side_;
-    PollRole poll_role_;  // poller's; here rather than on its stack, which a forked child lacks
+    PollSide poll_;
+    // The poller's; here rather than on its stack, which a forked child lacks.
+    Poller<D> loop_;
     std::vector<std::uint32_t> reported_;  // submitter's: generation of the last report, per slot
     Thread submitter_;
     Thread poller_;

@@ -10,9 +10,11 @@
 #include "lib/prefetch.hpp"
 #include "lib/reap_cap.hpp"
 #include "lib/request_chain.hpp"
+#include "lib/request_state.hpp"
 #include "lib/role_lock.hpp"
 #include "lib/scheduler.hpp"
 #include "lib/shared_context.hpp"
+#include "lib/wait_word.hpp"
 
 #include <algorithm>
 #include <array>
@@ -73,8 +75,26 @@ constexpr std::int64_t backoff_ns(std::uint32_t attempt) noexcept {
     return std::min<std::int64_t>(delay, 50'000'000);
 }
 
-// Who holds the submit role: the thread that is there for it, or one that has other things to do.
-enum class Holder : std::uint8_t { submitter, borrower };
+// Who holds the submit role: the thread that is there for it, or one that has other things to do:
+// the poller, or a thread inside wait(), which hands over its own requests only.
+class Holder {
+  public:
+    static Holder submitter() noexcept { return {Kind::submitter, nullptr}; }
+    static Holder poller() noexcept { return {Kind::poller, nullptr}; }
+    static Holder waiter(const WaitWord& word) noexcept { return {Kind::waiter, &word}; }
+
+    bool borrows() const noexcept { return kind_ != Kind::submitter; }
+    bool owns(const Request& request) const noexcept {
+        return kind_ != Kind::waiter ||
+               (request_state::is_counted(request) && word_->is(request.countdown));
+    }
+
+  private:
+    enum class Kind : std::uint8_t { submitter, poller, waiter };
+    Holder(Kind kind, const WaitWord* word) noexcept : kind_(kind), word_(word) {}
+    Kind kind_;
+    const WaitWord* word_;
+};
 
 namespace steps {
 
@@ -95,8 +115,8 @@ class SlotFiller {
         switch (driver_.route(request)) {
         case Route::kernel:
             // Those behind it are not to overtake it.
-            if (holder_ == Holder::borrower &&
-                (!role_.set_aside.empty() || driver_.may_block(request)))
+            if (holder_.borrows() &&
+                (!role_.set_aside.empty() || driver_.may_block(request) || !holder_.owns(request)))
                 role_.set_aside.push(request);
             else
                 driver_.push(request, now_);
@@ -245,7 +265,7 @@ inline std::int64_t after_refused_call(IoSharedContext& context, SubmitRole& rol
 // Moves what can be moved: continuations, then new work, then the engine's own signals.
 template <Driver D>
 SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
-                          Offload* offload = nullptr, Holder holder = Holder::submitter) {
+                          Offload* offload = nullptr, Holder holder = Holder::submitter()) {
     auto& slots = driver.slots();
     SubmitOutcome outcome;
     // The slot is free again and the request finished: news for this step as well as for the
@@ -272,14 +292,14 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     else
         outcome.moved |= steps::push_continuations(context, driver);
     steps::SlotFiller<D> filler(context, role, driver, offload, holder);
-    if (holder == Holder::submitter)
+    if (!holder.borrows())
         outcome.moved |= filler.take_set_aside();
     // Looked at once, after prepare(): a slot that comes free later moves the epoch, or is looked
     // for by missed_slots().
     const std::size_t free_slots = slots.available_at_least();
     // What was set aside goes first.
     const bool may_take = !cancelling && role.set_aside.empty();
-    if (holder == Holder::submitter && !role.set_aside.empty() && free_slots != 0)
+    if (!holder.borrows() && !role.set_aside.empty() && free_slots != 0)
         outcome.moved = true;  // they have come free since
     if (poll_request_from_queues(context, may_take ? std::min(free_slots, driver.room()) : 0,
                                  filler) != 0) {
@@ -332,6 +352,9 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
         !cancelling && free_slots == 0 && (!role.set_aside.empty() || context.backlog() != 0);
     if (outcome.starved)
         outcome.wants = EventCount::Wants::urgent_only;
+    // Somebody has to reap what is on its way now, or lies on the ready list. A borrower does.
+    if (!holder.borrows() && context.standby.must_call())
+        context.standby.call_poller();
     return outcome;
 }
 
@@ -354,6 +377,12 @@ struct PollRole {
     ReapCap cap;
     std::array<Completion, kReapChunk> reaped{};
     std::array<Request*, kReapChunk> finished{};
+};
+
+// The poll role, with who holds it: the poller's thread, or for a while one inside wait().
+struct alignas(64) PollSide {
+    RoleLock lock;
+    PollRole role;
 };
 
 // A batch of callbacks that takes longer holds up every completion behind it, and is counted.
@@ -401,60 +430,140 @@ Request* settle(IoSharedContext& context, PollRole& role, D& driver, const Compl
 
 inline void note_delivery_time(IoSharedContext& context, std::uint64_t began_ns) noexcept {
     const std::uint64_t took = context.coarse_ns() - began_ns;
-    context.poll_counters.longest_delivery_ns.raise_to(took);
+    context.delivery_counters.longest_delivery_ns.raise_to(took);
     if (took > kSlowDeliveryNs)
-        context.poll_counters.slow_deliveries.add(1);
+        context.delivery_counters.slow_deliveries.add(1);
+}
+
+// What the kernel has finished, at most `max`: frees the slots and lists the finished requests in
+// role.finished.
+struct Reaped {
+    std::uint32_t completions = 0;
+    std::uint32_t finished = 0;
+    bool continues = false;  // a slot is to be submitted again
+};
+
+template <Driver D>
+Reaped reap(IoSharedContext& context, PollRole& role, D& driver, std::uint32_t max) {
+    Reaped reaped;
+    reaped.completions = driver.reap(role.reaped.data(), max);
+    context.poll_counters.reaped.add(reaped.completions);
+    for (std::uint32_t i = 0; i < reaped.completions; ++i)
+        driver.slots().expect(role.reaped[i].token);
+    for (std::uint32_t i = 0; i < reaped.completions; ++i) {
+        Request* const request = settle(context, role, driver, role.reaped[i], reaped.continues);
+        if (request != nullptr)
+            role.finished[reaped.finished++] = request;
+    }
+    return reaped;
 }
 
 }  // namespace steps
 
-// Takes what the kernel has finished, frees its slots, and delivers it, together with what was
-// finished without the kernel. True if there was anything.
+// The poller: takes what the kernel has finished, frees its slots, and delivers it, together with
+// what was finished without the kernel. True if there was anything.
 // `before_delivery` runs between the two: a poller that lends submits there what waited for slots,
 // for a callback may wait for somebody who waits for a slot.
 template <Driver D, class BeforeDelivery = void (*)()>
 bool poll_step(
     IoSharedContext& context, PollRole& role, D& driver, BeforeDelivery&& before_delivery = [] {}) {
     const bool lends = context.config.lends;
-    const std::uint32_t reaped =
-        driver.reap(role.reaped.data(), lends ? role.cap.limit() : kReapChunk);
-    context.poll_counters.reaped.add(reaped);
-    for (std::uint32_t i = 0; i < reaped; ++i)
-        driver.slots().expect(role.reaped[i].token);
-    std::uint32_t finished = 0;
-    bool continues = false;
-    for (std::uint32_t i = 0; i < reaped; ++i) {
-        Request* const request = steps::settle(context, role, driver, role.reaped[i], continues);
-        if (request != nullptr)
-            role.finished[finished++] = request;
-    }
+    const steps::Reaped reaped =
+        steps::reap(context, role, driver, lends ? role.cap.limit() : kReapChunk);
     // The submitter goes on while the callbacks run; unless this thread does its work afterwards.
     if (lends)
-        role.owes |= continues;
-    else if (continues)
+        role.owes |= reaped.continues;
+    else if (reaped.continues)
         context.wake_urgently();
-    else if (finished != 0)
+    else if (reaped.finished != 0)
         context.wake_for_slots();
 
-    if (reaped != 0)
+    if (reaped.completions != 0)
         before_delivery();
 
     Request* made = context.ready.take_all();
-    if (finished == 0 && made == nullptr)
-        return reaped != 0;
+    if (reaped.finished == 0 && made == nullptr)
+        return reaped.completions != 0;
     const std::uint64_t began = context.coarse_ns();
-    std::uint64_t delivered = 0;
-    for (std::uint32_t i = 0; i < finished; ++i, ++delivered)
-        context.deliver(*role.finished[i]);
+    std::uint64_t finished_here = 0;
+    const auto deliver = [&](Request& request) noexcept {
+        context.note(request);
+        finished_here += context.deliver(request) ? 1 : 0;
+    };
+    for (std::uint32_t i = 0; i < reaped.finished; ++i)
+        deliver(*role.finished[i]);
     while (made != nullptr) {
-        Request* const request = made;
+        Request& request = *made;
         made = made->next;
-        context.deliver(*request);
-        ++delivered;
+        deliver(request);
     }
-    if (context.config.sink == nullptr)
-        context.count_completed(delivered);
+    if (finished_here != 0)
+        context.count_completed(finished_here);
     steps::note_delivery_time(context, began);
+    return true;
+}
+
+// The poller's thread, whether or not it holds the poll role: what waiters have reaped for it. True
+// if there was anything.
+inline bool deliver_foreign(IoSharedContext& context) noexcept {
+    Request* list = context.standby.foreign.take_all();
+    if (list == nullptr)
+        return false;
+    const std::uint64_t began = context.coarse_ns();
+    std::uint64_t finished_here = 0;
+    while (list != nullptr) {
+        Request& request = *list;
+        list = list->next;
+        finished_here += context.deliver(request) ? 1 : 0;
+    }
+    if (finished_here != 0)
+        context.count_completed(finished_here);
+    steps::note_delivery_time(context, began);
+    return true;
+}
+
+// A thread inside wait() that holds the poll role: finishes its own requests and those that nobody
+// calls back, and, if it `helps`, all of them; leaves the others to the poller's thread. True if
+// there was anything. It hands over nothing: see submit_own().
+template <Driver D>
+bool wait_step(IoSharedContext& context, PollRole& role, D& driver, const WaitWord& word,
+               bool helps) {
+    const steps::Reaped reaped = steps::reap(context, role, driver, kReapChunk);
+    context.poll_counters.reaped_by_waiters.add(reaped.completions);
+    if (reaped.continues)
+        context.wake_urgently();
+    else if (reaped.finished != 0)
+        context.wake_for_slots();
+    Request* made = context.ready.take_all();
+    if (reaped.finished == 0 && made == nullptr)
+        return reaped.completions != 0;
+
+    RequestChain own;
+    bool is_foreign = false;
+    const auto sort = [&](Request& request) noexcept {
+        context.note(request);
+        const bool mine = helps || Holder::waiter(word).owns(request);
+        if (request.complete == nullptr || (mine && context.config.sink == nullptr)) {
+            own.push(request);
+            return;
+        }
+        context.standby.foreign.push(request);
+        is_foreign = true;
+    };
+    for (std::uint32_t i = 0; i < reaped.finished; ++i)
+        sort(*role.finished[i]);
+    while (made != nullptr) {
+        Request& request = *made;
+        made = made->next;
+        sort(request);
+    }
+    if (is_foreign)
+        context.standby.call_poller();  // [model: wait-6]
+    std::uint64_t finished_here = 0;
+    for (; !own.empty(); ++finished_here)
+        context.finish(own.pop());
+    if (finished_here != 0)
+        context.count_completed(finished_here);
     return true;
 }
 
@@ -463,16 +572,16 @@ bool poll_step(
 // Within poll_step(), before it delivers, and after it has found something; on the same thread,
 // where the context lends the submit role: submits what callbacks left in the queues, which woke
 // nobody, and what waited for the slots that are free now. Never waits, and never keeps a timer: it
-// leaves both to the submitter.
+// leaves both to the submitter. `role` is null on a poller's thread that does not hold it.
 template <Driver D>
-void lend_step(IoSharedContext& context, SubmitSide& side, PollRole& role, D& driver,
+void lend_step(IoSharedContext& context, SubmitSide& side, PollRole* role, D& driver,
                Offload* offload = nullptr) {
     // The slots are free before the queues are looked at. Pairs with the fence behind the
     // submitter's announcement, after which it looks at the slots [model: lend-2].
     std::atomic_thread_fence(std::memory_order_seq_cst);
     for (;;) {
         bool moved = false;
-        if (role.owes || context.backlog() != 0) {
+        if ((role != nullptr && role->owes) || context.backlog() != 0) {
             if (!side.lock.try_take())
                 return;  // whoever holds it has our note
             // A batch that the kernel would not take is the submitter's, with its back-off.
@@ -482,15 +591,20 @@ void lend_step(IoSharedContext& context, SubmitSide& side, PollRole& role, D& dr
                     context.wake_urgently();
                 return;
             }
-            const std::uint32_t before = driver.completions_ready();
+            const std::uint32_t before = role != nullptr ? driver.completions_ready() : 0;
             const SubmitOutcome outcome =
-                submit_step(context, side.role, driver, offload, Holder::borrower);
+                submit_step(context, side.role, driver, offload, Holder::poller());
             // There was no room for them until this step handed over what was before them.
-            role.owes = outcome.moved &&
-                        (driver.slots().has_continuation() || driver.slots().has_put_off());
+            const bool owes = outcome.moved &&
+                              (driver.slots().has_continuation() || driver.slots().has_put_off());
             side.note_set_aside();
             const bool noted = side.lock.release();
-            role.cap.submitted(outcome.handed, before, driver.completions_ready());
+            if (role != nullptr) {
+                role->owes = owes;
+                role->cap.submitted(outcome.handed, before, driver.completions_ready());
+            } else if (owes) {
+                context.wake_urgently();
+            }
             // A slot that was given back is not on the list that missed_slots() looks at.
             if (noted || outcome.gave_back || outcome.limit_ns != EventCount::kNoLimit)
                 context.wake_urgently();  // [model: lend-3]
@@ -507,6 +621,47 @@ void lend_step(IoSharedContext& context, SubmitSide& side, PollRole& role, D& dr
         context.wake_urgently();
 }
 
+// A thread inside wait(): hands over what it has queued quietly, `staged` requests, if it can; else
+// the submitter is woken for it. It touches nobody else's: on io_uring a completion interrupts the
+// thread that submitted, and this one will be elsewhere by then. Never waits, and never keeps a
+// timer.
+template <Driver D>
+void submit_own(IoSharedContext& context, SubmitSide& side, D& driver, Offload* offload,
+                const WaitWord& word, std::uint64_t staged) {
+    const std::uint64_t queued = context.backlog();
+    if (queued == 0)
+        return;
+    if (queued > staged) {
+        context.wake_for_work();
+        return;
+    }
+    auto& slots = driver.slots();
+    bool urgent = false;
+    bool noted = true;
+    // Who was refused meanwhile is answered with another step, not with a wake-up: a submitter that
+    // was woken for nothing comes for the role again, and leaves another note.
+    while (noted && !urgent) {
+        if (!side.lock.try_take())
+            return;  // whoever holds it has our note
+        // acquire: as in submit_step().
+        urgent = side.role.attempts != 0 || !side.role.set_aside.empty() ||
+                 slots.has_continuation() || slots.has_put_off() ||
+                 context.closing.cancelling.load(std::memory_order_acquire);
+        if (!urgent) {
+            const SubmitOutcome outcome =
+                submit_step(context, side.role, driver, offload, Holder::waiter(word));
+            side.note_set_aside();
+            urgent = outcome.gave_back || outcome.limit_ns != EventCount::kNoLimit ||
+                     !side.role.set_aside.empty();
+        }
+        noted = side.lock.release();
+    }
+    if (urgent)
+        context.wake_urgently();
+    else if (context.backlog() != 0)
+        context.wake_for_work();
+}
+
 // The leaving rule. Holds for good once it holds: the gate is closed and nobody is inside.
 template <Driver D>
 bool may_leave(const IoSharedContext& context, const PollRole& role, D& driver) noexcept {
@@ -517,8 +672,15 @@ bool may_leave(const IoSharedContext& context, const PollRole& role, D& driver) 
            !context.nudge.pending();  // [model: close-5]
 }
 
-// Announces sleep and looks again: true if the poller may sleep in the kernel now. It calls
-// context.nudge.awake() when it is back, or at once if it must not sleep.
+// Does anybody have to hold the poll role? Not if nothing is on its way.
+inline bool work_is_left(const IoSharedContext& context) noexcept {
+    const std::uint64_t completed = context.completed();
+    return completed != context.accepted() ||
+           context.closing.draining.load(std::memory_order_seq_cst);
+}
+
+// Announces sleep and looks again: true if the poll role's holder may sleep in the kernel now. It
+// calls context.nudge.awake() when it is back, or at once if it must not sleep.
 template <Driver D>
 bool may_sleep(IoSharedContext& context, const PollRole& role, D& driver) noexcept {
     context.nudge.fall_asleep();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "lib/piece.hpp"
+#include "lib/request_state.hpp"
 
 #include <ioengine/error.hpp>
 #include <ioengine/request.hpp>
@@ -46,9 +47,7 @@ inline Acceptance validate_transfer(const Request& request) noexcept {
 }
 
 inline Acceptance validate(const Request& request) noexcept {
-    if (request.complete == nullptr)
-        return {ErrorCode::invalid_argument, "the request has no completion function; use IOEvent"};
-    if (__atomic_load_n(&request.state, __ATOMIC_RELAXED) != 0)
+    if (!request_state::is_idle(request))
         return {ErrorCode::invalid_argument, "the request is submitted already"};
     if (request.action == IOAction::none || request.action > IOAction::nop)
         return {ErrorCode::invalid_argument, "no action; call one of the prepare_ functions"};

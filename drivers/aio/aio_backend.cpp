@@ -48,7 +48,7 @@ int try_read(LinuxAio& kernel, int fd) noexcept {
         return rc;
     io_event event{};
     do
-        rc = kernel.wait(1, &event);
+        rc = kernel.wait(1, &event, -1);
     while (rc == -EINTR);
     return rc < 0 ? rc : static_cast<int>(static_cast<long>(event.res));
 }
@@ -63,7 +63,7 @@ bool try_fsync(LinuxAio& kernel, int fd) noexcept {
         return false;
     io_event event{};
     do
-        rc = kernel.wait(1, &event);
+        rc = kernel.wait(1, &event, -1);
     while (rc == -EINTR);
     return rc == 1 && event.res == 0;
 }

@@ -48,7 +48,7 @@ template <class K>
 concept AioKernel = requires(K& kernel, iocb** list, io_event* events, iocb& control, Request& r) {
     { kernel.submit(1L, list) }
     noexcept->std::same_as<int>;
-    { kernel.wait(1L, events) }
+    { kernel.wait(1L, events, std::int64_t{}) }
     noexcept->std::same_as<int>;
     { kernel.peek(1L, events) }
     noexcept->std::same_as<int>;
@@ -184,12 +184,17 @@ class AioDriver {
     std::uint32_t completions_ready() const noexcept {
         return event_count_ - next_event_ + kernel_.completions_ready();
     }
-    int wait() noexcept {
-        const int rc = kernel_.wait(kEvents, events_.data());
+    int wait(std::int64_t limit_ns) noexcept {
+        const int rc = kernel_.wait(kEvents, events_.data(), limit_ns);
         fill_from(rc);
         return rc < 0 ? rc : 0;
     }
     FileShape shape_of(int fd) const noexcept { return kernel_.shape_of(fd); }
+
+    // -- any thread --------------------------------------------------------------------------
+
+    bool limits_waits() const noexcept { return true; }
+    bool interrupts_submitter() const noexcept { return false; }
 
     // -- after both roles have ended ---------------------------------------------------------
 

@@ -63,8 +63,11 @@ int LinuxAio::submit(long count, iocb** list) noexcept {
     return or_errno(::syscall(SYS_io_submit, context_, count, list));
 }
 
-int LinuxAio::wait(long max, io_event* events) noexcept {
-    return or_errno(::syscall(SYS_io_getevents, context_, 1L, max, events, nullptr));
+int LinuxAio::wait(long max, io_event* events, std::int64_t limit_ns) noexcept {
+    timespec limit{static_cast<time_t>(limit_ns / 1'000'000'000),
+                   static_cast<long>(limit_ns % 1'000'000'000)};
+    return or_errno(
+        ::syscall(SYS_io_getevents, context_, 1L, max, events, limit_ns < 0 ? nullptr : &limit));
 }
 
 int LinuxAio::peek(long max, io_event* events) noexcept {

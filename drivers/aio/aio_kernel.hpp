@@ -27,7 +27,7 @@ class LinuxAio : public LinuxFiles {
     // io_submit(2): how many of `count` were taken, or -errno for the first of them.
     int submit(long count, iocb** list) noexcept;
     // io_getevents(2) for at least one event: how many, or -errno. -EINTR is not retried.
-    int wait(long max, io_event* events) noexcept;
+    int wait(long max, io_event* events, std::int64_t limit_ns) noexcept;
     // Up to `max` events that are there now: how many, or -errno.
     int peek(long max, io_event* events) noexcept;
     // What peek() would find; 0 where only io_getevents(2) could tell.

@@ -74,13 +74,16 @@ class NullDriver {
     std::uint32_t completions_ready() const noexcept {
         return static_cast<std::uint32_t>(tail_.load(std::memory_order_acquire) - head_);
     }
-    int wait() noexcept {
+    int wait(std::int64_t limit_ns) noexcept {
         const std::uint32_t seen = news_.prepare();
         if (head_ == tail_.load(std::memory_order_acquire))
-            news_.park(seen, EventCount::Wants::anything);
+            news_.park(seen, EventCount::Wants::anything, limit_ns);
         return 0;
     }
     FileShape shape_of(int) const noexcept { return {}; }
+
+    bool limits_waits() const noexcept { return true; }
+    bool interrupts_submitter() const noexcept { return false; }
 
     void close() noexcept {}
 

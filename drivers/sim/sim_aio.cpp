@@ -106,7 +106,7 @@ int SimAio::entry_answer(const iocb& control, const SimOperation* operation, boo
     return answer;
 }
 
-int SimAio::wait(long max, io_event* events) noexcept {
+int SimAio::wait(long max, io_event* events, std::int64_t) noexcept {
     world_->seam();
     const int taken = take(max, events);
     world_->seam();

@@ -26,7 +26,7 @@ class SimAio {
 
     int submit(long count, iocb** list) noexcept;
     // The caller sees to it that this would not have to wait; if nothing is there, a signal came.
-    int wait(long max, io_event* events) noexcept;
+    int wait(long max, io_event* events, std::int64_t limit_ns) noexcept;
     int peek(long max, io_event* events) noexcept;
     unsigned completions_ready() const noexcept { return static_cast<unsigned>(world_->ready()); }
     int cancel(iocb& control) noexcept;

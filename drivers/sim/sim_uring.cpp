@@ -125,7 +125,7 @@ void SimUring::start_cancel(const io_uring_sqe& sqe) {
     world_->answer_at_once(operation, world_->cancel(sqe.addr));
 }
 
-int SimUring::wait() noexcept {
+int SimUring::wait(std::int64_t) noexcept {
     world_->seam();
     int answer = 0;
     if (!world_->has_completion()) {

@@ -73,7 +73,8 @@ class SimUring {
         return static_cast<int>(count);
     }
     // The caller sees to it that this would not have to wait; if nothing is there, a signal came.
-    int wait() noexcept;
+    int wait(std::int64_t limit_ns) noexcept;
+    bool limits_waits() const noexcept { return true; }
     unsigned completions_ready() noexcept { return static_cast<unsigned>(world_->ready()); }
     bool overflowed() noexcept { return world_->spilled() != 0; }
 

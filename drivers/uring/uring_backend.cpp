@@ -70,7 +70,7 @@ int try_operation(LinuxUring& kernel, Prepare&& prepare) noexcept {
     if (rc < 0)
         return rc;
     do
-        rc = kernel.wait();
+        rc = kernel.wait(-1);
     while (rc == -EINTR);
     UringEvent event;
     if (rc < 0 || kernel.peek(1, &event) != 1)

@@ -59,8 +59,10 @@ concept UringKernel = requires(K& kernel, UringEvent* events, Request& r) {
     noexcept->std::same_as<int>;
     { kernel.completions_ready() }
     noexcept->std::same_as<unsigned>;
-    { kernel.wait() }
+    { kernel.wait(std::int64_t{}) }
     noexcept->std::same_as<int>;
+    { kernel.limits_waits() }
+    noexcept->std::same_as<bool>;
     { kernel.overflowed() }
     noexcept->std::same_as<bool>;
     { kernel.destroy() }
@@ -193,8 +195,14 @@ class UringDriver {
         return count > 0 ? static_cast<std::uint32_t>(count) : 0;
     }
     std::uint32_t completions_ready() noexcept { return kernel_.completions_ready(); }
-    int wait() noexcept { return kernel_.wait(); }
+    int wait(std::int64_t limit_ns) noexcept { return kernel_.wait(limit_ns); }
     FileShape shape_of(int fd) const noexcept { return kernel_.shape_of(fd); }
+
+    // -- any thread --------------------------------------------------------------------------
+
+    bool limits_waits() const noexcept { return kernel_.limits_waits(); }
+    // Completions run as task work of the submitter: io_uring_setup(2), IORING_SETUP_COOP_TASKRUN.
+    bool interrupts_submitter() const noexcept { return true; }
 
     // -- after both roles have ended ---------------------------------------------------------
 

@@ -61,9 +61,13 @@ int LinuxUring::peek(unsigned max, UringEvent* events) noexcept {
     return static_cast<int>(count);
 }
 
-int LinuxUring::wait() noexcept {
+int LinuxUring::wait(std::int64_t limit_ns) noexcept {
     io_uring_cqe* cqe = nullptr;
-    return ::io_uring_wait_cqe(&ring_->ring, &cqe);
+    if (limit_ns < 0)
+        return ::io_uring_wait_cqe(&ring_->ring, &cqe);
+    __kernel_timespec limit{limit_ns / 1'000'000'000, limit_ns % 1'000'000'000};
+    const int rc = ::io_uring_wait_cqe_timeout(&ring_->ring, &cqe, &limit);
+    return rc == -ETIME ? 0 : rc;  // a limit that was reached is no error
 }
 
 bool LinuxUring::overflowed() noexcept {

@@ -69,8 +69,12 @@ class LinuxUring : public LinuxFiles {
     int peek(unsigned max, UringEvent* events) noexcept;
     // What peek() would find in the ring.
     unsigned completions_ready() noexcept { return ::io_uring_cq_ready(&ring_->ring); }
-    // Sleeps until there is a completion; 0 or -errno. -EINTR is not retried.
-    int wait() noexcept;
+    // Sleeps until there is a completion, or limit_ns have passed (negative: without limit); 0 or
+    // -errno. -EINTR is not retried.
+    int wait(std::int64_t limit_ns) noexcept;
+    // IORING_FEAT_EXT_ARG, Linux 5.11. Without it liburing would submit a timeout, which belongs to
+    // the other role.
+    bool limits_waits() const noexcept { return (ring_->ring.features & IORING_FEAT_EXT_ARG) != 0; }
     // True if completions have spilled over from the ring into the kernel's memory since last
     // asked.
     bool overflowed() noexcept;

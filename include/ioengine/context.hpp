@@ -89,6 +89,30 @@ class IOContext {
         return abi::engine_submit_wait(engine_, request, channel, to_ns(limit));
     }
 
+    // -- requests without a callback ---------------------------------------------------------
+    //
+    // A plain Request, submitted and waited for; see also Group, in <ioengine/group.hpp>. The
+    // waiting thread takes results from the kernel by itself, so that no other thread has to wake
+    // up for it.
+
+    // Submits and waits until it is done, as pread(2) does: request.outcome() says how it ended.
+    // Refused: as submit(), and would_deadlock from a callback of this context; and nothing is
+    // waited for.
+    Acceptance perform(Request& request, Channel channel = Channel::automatic) noexcept {
+        return abi::engine_perform(engine_, request, channel);
+    }
+    // Waits for a submitted request. invalid_argument for one with a callback: use a Group.
+    // would_deadlock from a callback of this context; forked in a child process.
+    ErrorCode wait(Request& request, Wait how = Wait::alone) noexcept {
+        return abi::engine_wait(engine_, request, kForever, how);
+    }
+    // The same with a limit: timed_out when it is reached, and the request goes on.
+    template <class Rep, class Period>
+    ErrorCode wait_for(Request& request, std::chrono::duration<Rep, Period> limit,
+                       Wait how = Wait::alone) noexcept {
+        return abi::engine_wait(engine_, request, to_ns(limit), how);
+    }
+
     // -- the one-call form ---------------------------------------------------------------------
     //
     // The event comes from a pool of the context and goes back after the callback; an exhausted
@@ -164,6 +188,8 @@ class IOContext {
     const ProbeReport& report() const noexcept { return abi::engine_report(engine_); }
 
     Engine* engine() const noexcept { return engine_; }
+    // Blocks of at least 192 bytes, for Group.
+    abi::EventPool* event_pool() const noexcept { return pool_; }
 
   private:
     // An event that goes back to its pool once its callback has returned.
@@ -172,9 +198,11 @@ class IOContext {
         explicit PooledEvent(F&& taken) : IOEvent<C>(std::forward<F>(taken)) {
             this->complete = &PooledEvent::run_and_return;
         }
+        abi::EventPool* home = nullptr;
+
         static void run_and_return(Request* request) noexcept {
             auto* event = static_cast<PooledEvent*>(request);
-            auto* pool = static_cast<abi::EventPool*>(event->owner);
+            auto* pool = event->home;
             IOEvent<C>::run(request);
             event->~PooledEvent();
             abi::event_pool_give(pool, event);
@@ -199,7 +227,7 @@ class IOContext {
                               "Options::event_pool, or submit events of your own");
         }
         auto* event = new (block) PooledEvent(std::forward<F>(callback));
-        event->owner = pool_;
+        event->home = pool_;
         prepare(static_cast<Request&>(*event));
         const Acceptance acceptance = abi::engine_submit(engine_, *event, event->channel);
         if (!acceptance) {

@@ -25,6 +25,12 @@ inline namespace v0 {
 
 class Engine;
 
+// What a thread inside wait() does beside waiting.
+enum class Wait : std::uint8_t {
+    alone = 0,  // runs the callbacks of what it waits for, and no others
+    help,       // runs every callback whose completion it takes from the kernel
+};
+
 // A time limit that never comes.
 constexpr std::int64_t kForever = -1;
 
@@ -42,6 +48,27 @@ IOENGINE_API Acceptance engine_submit(Engine* engine, Request& request, Channel 
 // requests to leave the queue, never for this one to complete.
 IOENGINE_API Acceptance engine_submit_wait(Engine* engine, Request& request, Channel channel,
                                            std::int64_t timeout_ns) noexcept;
+
+// A request without a callback: submits it and waits until it is done. Refused in addition to what
+// engine_submit() refuses: would_deadlock, from a callback of this context.
+IOENGINE_API Acceptance engine_perform(Engine* engine, Request& request, Channel channel) noexcept;
+// Waits for a submitted request without a callback. none, timed_out, would_deadlock, forked, or
+// invalid_argument if it has a callback.
+IOENGINE_API ErrorCode engine_wait(Engine* engine, Request& request, std::int64_t timeout_ns,
+                                   Wait how) noexcept;
+
+// The heart of a Group.
+struct GroupCount {
+    Engine* engine = nullptr;
+    std::uint32_t word = 0;    // the engine's: requests that are not done, and who waits
+    std::uint32_t staged = 0;  // submitted since the last start or wait
+};
+IOENGINE_API Acceptance group_submit(GroupCount& group, Request& request, Channel channel) noexcept;
+IOENGINE_API void group_start(GroupCount& group) noexcept;
+IOENGINE_API ErrorCode group_wait(GroupCount& group, std::int64_t timeout_ns, Wait how) noexcept;
+// Waits, or ends the program where that would never end. In a forked child: returns at once.
+IOENGINE_API void group_finish(GroupCount& group) noexcept;
+IOENGINE_API bool group_is_done(const GroupCount& group) noexcept;
 
 // Waits until all is drained, or deadline_ns from now (kForever: without limit) has passed.
 IOENGINE_API ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadline_ns) noexcept;

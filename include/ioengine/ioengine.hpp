@@ -11,6 +11,7 @@
 #include <ioengine/error.hpp>
 #include <ioengine/event.hpp>
 #include <ioengine/export.h>
+#include <ioengine/group.hpp>
 #include <ioengine/options.hpp>
 #include <ioengine/probe.hpp>
 #include <ioengine/request.hpp>

@@ -79,8 +79,11 @@ class Result {
 
 struct Request;
 
-// Entered exactly once per accepted request, on the poller thread, an IOWorkers thread, or wherever
-// Options::sink takes it. Must not throw. Must not block for long: it holds up all that come after.
+// Entered exactly once per accepted request, on the poller thread, an IOWorkers thread, wherever
+// Options::sink takes it, or in Group::wait() on the thread that waits. Must not throw. Must not
+// block for long: it holds up all that come after.
+//
+// A request without one is for wait(), perform() or a Group: whoever waits learns that it is done.
 using CompletionFunction = void (*)(Request* request) noexcept;
 
 // Two cache lines: the first is all that the hot path touches. Not frozen before version 1.0.
@@ -98,16 +101,16 @@ struct alignas(64) Request {
     std::int64_t result = 0;          // valid in the completion: >= 0 bytes, < 0 is -errno
     std::uint16_t buffer_index = 0;   // reserved for registered buffers; must be 0
     std::uint16_t io_priority = 0;    // ioprio_set(2) value, 0: the submitting thread's
-    std::uint8_t state = 0;           // engine's: 0 idle, 1 submitted
+    std::uint8_t state = 0;           // engine's: 0 idle, 1 submitted, 3 and to be counted down
     Channel queue = Channel::automatic;  // engine's: the channel it was queued in
     std::uint16_t reserved16 = 0;
 
     // -- the rest ----------------------------------------------------------------------------
-    std::uint64_t deadline_ns = 0;  // reserved; must be 0
-    std::uint32_t slot = 0;         // engine's
-    std::uint32_t generation = 0;   // engine's
-    void* owner = nullptr;          // engine's: pool that a one-call event returns to
-    std::uint64_t submit_ns = 0;    // engine's: CLOCK_MONOTONIC, only with Options::histograms
+    std::uint64_t deadline_ns = 0;       // reserved; must be 0
+    std::uint32_t word = 0;              // engine's: what wait() waits on where nobody counts
+    std::uint32_t generation = 0;        // engine's
+    std::uint32_t* countdown = nullptr;  // engine's: the Group's counter, or `word`
+    std::uint64_t submit_ns = 0;         // engine's: CLOCK_MONOTONIC, only with Options::histograms
     struct Arguments {
         std::int32_t mode = 0;  // fallocate: its mode; sync_file_range: its flags
         std::uint32_t reserved32 = 0;

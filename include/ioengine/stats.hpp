@@ -51,6 +51,7 @@ struct Stats {
     std::uint64_t requests_refused_by_kernel = 0;  // by the submit call itself: EBADF, EINVAL, ...
     std::uint64_t wait_calls = 0;                  // system calls that waited for completions
     std::uint64_t reaped = 0;                      // completions taken from the kernel
+    std::uint64_t reaped_by_waiters = 0;           // of these, by threads inside wait()
     std::uint64_t continuations = 0;               // short transfers carried on
     std::uint64_t completion_retries = 0;  // completions with a passing error, submitted again
     std::uint64_t stale_completions = 0;   // completions of no living request, ignored

@@ -47,9 +47,9 @@ TEST_CASE("the first cache line of a request holds what the hot path touches") {
 
 TEST_CASE("the second cache line of a request holds the rest") {
     CHECK(offsetof(Request, deadline_ns) == kLine);
-    CHECK(offsetof(Request, slot) > kLine);
+    CHECK(offsetof(Request, word) > kLine);
     CHECK(offsetof(Request, generation) > kLine);
-    CHECK(offsetof(Request, owner) > kLine);
+    CHECK(offsetof(Request, countdown) > kLine);
     CHECK(offsetof(Request, submit_ns) > kLine);
     CHECK(offsetof(Request, args) == kLine + 32);
     CHECK(sizeof(Request::Arguments) == 32);

@@ -67,7 +67,6 @@ TEST_EVERY_BACKEND("an ill-formed request is refused at once and stays with the 
         {"negative fd", [&](Request& r) { r.prepare_read(-1, &byte, 1, 0); }},
         {"negative fd to flush", [&](Request& r) { r.prepare_fsync(-1); }},
         {"appending read", [&](Request& r) { good(r), r.flags = kFlagAppend; }},
-        {"no completion function", [&](Request& r) { good(r), r.complete = nullptr; }},
         {"reserved buffer index", [&](Request& r) { good(r), r.buffer_index = 1; }},
         {"reserved deadline", [&](Request& r) { good(r), r.deadline_ns = 1; }},
         {"NULL buffer", [&](Request& r) { r.prepare_read(fd, nullptr, 1, 0); }},

@@ -126,7 +126,7 @@ int FaultyAio::peek(long max, io_event* events) noexcept {
     return give(max, events);
 }
 
-int FaultyAio::wait(long max, io_event* events) noexcept {
+int FaultyAio::wait(long max, io_event* events, std::int64_t limit_ns) noexcept {
     const int answer = plan_->answer_wait();
     if (answer != 0)
         return answer < 0 ? 0 : -answer;
@@ -137,11 +137,13 @@ int FaultyAio::wait(long max, io_event* events) noexcept {
             const timespec nap{0, 200'000};
             ::nanosleep(&nap, nullptr);
             fetch();
+            if (limit_ns >= 0)
+                return give(max, events);
             continue;
         }
         io_event raw[64];
-        const int count = LinuxAio::wait(64, raw);
-        if (count < 0)
+        const int count = LinuxAio::wait(64, raw, limit_ns);
+        if (count <= 0)
             return count;
         for (int i = 0; i < count; ++i)
             plan_->arrived({reinterpret_cast<std::uintptr_t>(raw[i].data),

@@ -25,7 +25,7 @@ class FaultyAio : public ioengine::LinuxAio {
     FaultyAio(FaultyAio&&) = default;
 
     int submit(long count, iocb** list) noexcept;
-    int wait(long max, io_event* events) noexcept;
+    int wait(long max, io_event* events, std::int64_t limit_ns) noexcept;
     int peek(long max, io_event* events) noexcept;
     void destroy() noexcept;
 

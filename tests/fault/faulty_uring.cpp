@@ -146,7 +146,7 @@ int FaultyUring::peek(unsigned max, UringEvent* events) noexcept {
     return static_cast<int>(given);
 }
 
-int FaultyUring::wait() noexcept {
+int FaultyUring::wait(std::int64_t limit_ns) noexcept {
     const int answer = plan_->answer_wait();
     if (answer != 0)
         return answer < 0 ? 0 : -answer;
@@ -154,10 +154,12 @@ int FaultyUring::wait() noexcept {
         if (plan_->anything_to_give())
             return 0;
         if (!plan_->keeps_something())
-            return LinuxUring::wait();
+            return LinuxUring::wait(limit_ns);
         const timespec nap{0, 200'000};
         ::nanosleep(&nap, nullptr);
         fetch();
+        if (limit_ns >= 0)
+            return 0;
     }
 }
 

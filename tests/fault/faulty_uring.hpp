@@ -41,7 +41,7 @@ class FaultyUring : public ioengine::LinuxUring {
     }
 
     int peek(unsigned max, ioengine::UringEvent* events) noexcept;
-    int wait() noexcept;
+    int wait(std::int64_t limit_ns) noexcept;
     void destroy() noexcept;
 
   private:

@@ -218,7 +218,7 @@ TEST_EACH_BACKEND("an owed nudge keeps the submitter's sleep short until it is s
         }
         REQUIRE(rig.submit_step().limit_ns == EventCount::kNoLimit);
         REQUIRE(rig.context.nudge.pending());
-        REQUIRE(rig.driver->wait() == 0);
+        REQUIRE(rig.driver->wait(-1) == 0);
         rig.context.nudge.awake();
         REQUIRE(rig.poll_step());
         REQUIRE_FALSE(rig.context.nudge.pending());

@@ -30,19 +30,27 @@ const char* wording(Event event) noexcept {
     case Event::submitter_leaves:
         return "submitter: leaves";
     case Event::poll_step:
-        return "poller: step, found something: %" PRIu64;
-    case Event::lend_step:
-        return "poller: borrows the submit role, %" PRIu64 " submit calls";
+        return "poller: step, reaped %" PRIu64;
     case Event::poller_sleeps:
         return "poller: sleeps in the kernel";
     case Event::poller_wakes:
         return "poller: awake with %" PRIu64 " completions there, the wait answered %" PRId64;
     case Event::poller_naps:
         return "poller: naps for %" PRIu64 " ns after a failed wait";
+    case Event::poller_stands_by:
+        return "poller: stands by (0: news came before): %" PRIu64;
+    case Event::poller_stands_up:
+        return "poller: called";
     case Event::poller_leaves:
         return "poller: leaves";
     case Event::handed_to_sink:
         return "poller: request #%" PRIu64 " handed to the sink";
+    case Event::wait_begins:
+        return "waiter %" PRIu64 ": begins to wait";
+    case Event::wait_step:
+        return "waiter %" PRIu64 ": step, then (0: ends, 1: again, 2: parks, 3: sleeps): %" PRId64;
+    case Event::wait_ends:
+        return "waiter %" PRIu64 ": leaves, all done: %" PRId64;
     case Event::submit_call:
         return "kernel: submit call for %" PRIu64 " entries answers %" PRId64;
     case Event::wait_call:

@@ -23,12 +23,17 @@ enum class Event : std::uint8_t {
     submitter_wakes,
     submitter_leaves,
     poll_step,
-    lend_step,
     poller_sleeps,
     poller_wakes,
     poller_naps,
+    poller_stands_by,
+    poller_stands_up,
     poller_leaves,
     handed_to_sink,
+    // threads that wait
+    wait_begins,
+    wait_step,
+    wait_ends,
     // the kernel
     submit_call,
     wait_call,

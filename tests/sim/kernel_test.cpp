@@ -189,7 +189,7 @@ TEST_CASE("AIO: a bad iocb at [3] of 8 is behind the 3 taken, then EBADF at the 
     io_event events[8];
     CHECK(kernel.peek(8, events) == 0);
     world.advance_to(world.now_ns() + kSecond);
-    CHECK(kernel.wait(8, events) == 7);
+    CHECK(kernel.wait(8, events, -1) == 7);
     CHECK(world.faults().counts().of(Fault::bad_middle) == 1);
 }
 

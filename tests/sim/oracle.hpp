@@ -32,7 +32,8 @@ class Oracle {
 
     // -- the user's side ---------------------------------------------------------------------
 
-    void accepted(Subject& subject);
+    // silent: it has no completion function, so whoever waits for it says when it is done.
+    void accepted(Subject& subject, bool silent = false);
     // The completion function was entered. Frees the subject's range.
     void notice(Subject& subject);
 
@@ -93,6 +94,7 @@ class Oracle {
     std::uint64_t accepted_ = 0;
     std::uint64_t noticed_ = 0;
     std::uint64_t failed_ = 0;
+    std::uint64_t silent_ = 0;  // of the outstanding ones
     std::uint64_t bytes_read_ = 0;
     std::uint64_t bytes_written_ = 0;
     bool cancelling_ = false;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "drivers/sim/world.hpp"
+#include "lib/poller.hpp"
 #include "lib/steps.hpp"
 #include "tests/sim/history.hpp"
 
@@ -123,9 +124,9 @@ class Poller {
   public:
     // `denied_waits`: while the kernel denies submit calls, it denies waiting, too.
     Poller(ioengine::IoSharedContext& context, ioengine::SimWorld& world, History& history,
-           D& driver, ioengine::SubmitSide& side, bool denied_waits)
-        : context_(context), world_(world), history_(history), driver_(driver), side_(side),
-          denied_waits_(denied_waits) {}
+           D& driver, ioengine::PollSide& poll, ioengine::SubmitSide& submit, bool denied_waits)
+        : context_(context), world_(world), history_(history), driver_(driver),
+          loop_(context, poll, submit, driver, nullptr), denied_waits_(denied_waits) {}
 
     bool on_stack() const noexcept { return on_stack_; }
     bool left() const noexcept { return state_ == State::left; }
@@ -134,11 +135,21 @@ class Poller {
         return sleeps() || state_ == State::napping ? wakes_at_ns_ : world_.kNever;
     }
     bool runnable() const noexcept {
-        if (on_stack_ || left())
+        if (on_stack_)
             return false;
-        if (sleeps())
+        switch (state_) {
+        case State::stepping:
+            return true;
+        case State::sleeping:
             return world_.has_completion() || world_.now_ns() >= wakes_at_ns_;
-        return state_ != State::napping || world_.now_ns() >= wakes_at_ns_;
+        case State::napping:
+            return world_.now_ns() >= wakes_at_ns_;
+        case State::parked:
+            return !context_.standby.poller.announced();
+        case State::left:
+            break;
+        }
+        return false;
     }
     // Signals come no more.
     void calm() noexcept {
@@ -149,25 +160,15 @@ class Poller {
         on_stack_ = true;
         switch (state_) {
         case State::stepping:
-            if (!step())
-                state_ = State::leaving;
-            else if (context_.config.lends)
-                state_ = State::lending;
-            break;
-        case State::lending:
-            lend();
-            state_ = State::stepping;
-            break;
-        case State::leaving:
-            state_ = State::falling_asleep;
-            if (ioengine::may_leave(context_, role_, driver_))
-                leave();
-            break;
-        case State::falling_asleep:
-            fall_asleep();
+            step();
             break;
         case State::sleeping:
             wake();
+            break;
+        case State::parked:
+            history_.add(Event::poller_stands_up);
+            loop_.stand_up();
+            state_ = State::stepping;
             break;
         case State::napping:
             state_ = State::stepping;
@@ -179,29 +180,23 @@ class Poller {
     }
 
   private:
-    enum class State : std::uint8_t {
-        stepping,
-        lending,
-        leaving,
-        falling_asleep,
-        sleeping,
-        napping,
-        left
-    };
+    enum class State : std::uint8_t { stepping, sleeping, napping, parked, left };
+    using Next = typename ioengine::Poller<D>::Next;
 
-    bool step() {
-        const bool found = ioengine::poll_step(context_, role_, driver_, [this] {
-            if (context_.config.lends)
-                lend();
-        });
-        history_.add(Event::poll_step, found);
-        return found;
-    }
-
-    void lend() {
-        const std::uint64_t before = context_.submit_counters.submit_calls.get();
-        ioengine::lend_step(context_, side_, role_, driver_);
-        history_.add(Event::lend_step, context_.submit_counters.submit_calls.get() - before);
+    void step() {
+        const std::uint64_t reaped = context_.poll_counters.reaped.get();
+        const Next next = loop_.next();
+        history_.add(Event::poll_step, context_.poll_counters.reaped.get() - reaped);
+        if (next == Next::leave)
+            leave();
+        else if (next == Next::sleep)
+            fall_asleep();
+        else if (next == Next::park)
+            park();
+        else
+            return;
+        if (next != Next::sleep)
+            failures_ = 0;
     }
 
     void leave() {
@@ -211,14 +206,17 @@ class Poller {
         history_.add(Event::poller_leaves);
     }
 
+    void park() {
+        const bool parks =
+            context_.standby.poller.announce(loop_.seen(), ioengine::EventCount::Wants::anything);
+        history_.add(Event::poller_stands_by, parks);
+        if (parks)
+            state_ = State::parked;
+        else
+            loop_.stand_up();
+    }
+
     void fall_asleep() {
-        if (!ioengine::may_sleep(context_, role_, driver_)) {
-            context_.nudge.awake();
-            failures_ = 0;
-            state_ = State::stepping;
-            return;
-        }
-        context_.poll_counters.wait_calls.add(1);
         wakes_at_ns_ = world_.kNever;
         if (denied_waits_ && world_.faults().denied(world_.now_ns()))
             wakes_at_ns_ = world_.now_ns();
@@ -230,8 +228,8 @@ class Poller {
 
     void wake() {
         const std::size_t there = world_.ready();
-        const int answer = driver_.wait();
-        context_.nudge.awake();
+        const int answer = driver_.wait(-1);
+        loop_.awake();
         history_.add(Event::poller_wakes, there, answer);
         state_ = State::stepping;
         if (answer == 0 || answer == -EINTR) {
@@ -248,9 +246,8 @@ class Poller {
     ioengine::SimWorld& world_;
     History& history_;
     D& driver_;
-    ioengine::SubmitSide& side_;
+    ioengine::Poller<D> loop_;
     const bool denied_waits_;
-    ioengine::PollRole role_;
     State state_ = State::stepping;
     bool on_stack_ = false;
     std::uint32_t failures_ = 0;

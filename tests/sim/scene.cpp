@@ -61,6 +61,7 @@ void draw_people(Scene& scene, SimRandom& random) {
     scene.close_after = scene.ending == Ending::when_quiet
                             ? UINT64_MAX
                             : random.between(scene.requests / 4, scene.requests);
+    scene.waiters = random.pick({0u, 0u, 1u, 2u, 3u});
     scene.uses_sink = random.chance(400'000);
     scene.sink_at_once_ppm = random.pick({0u, 300'000u});
     scene.callback_submits_ppm = random.pick({0u, 100'000u, 700'000u});

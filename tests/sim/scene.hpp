@@ -38,6 +38,7 @@ struct Scene {
     std::uint64_t requests = 0;  // as many are accepted before the faults end
     std::uint64_t close_after = 0;
     Ending ending = Ending::when_quiet;
+    std::uint32_t waiters = 0;  // threads that submit and wait
     bool uses_sink = false;
     std::uint32_t sink_at_once_ppm = 0;      // the sink runs a delivery inside the poller
     std::uint32_t callback_submits_ppm = 0;  // a callback submits again

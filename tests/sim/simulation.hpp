@@ -22,6 +22,7 @@
 #include "tests/sim/sink.hpp"
 #include "tests/sim/subject.hpp"
 #include "tests/sim/user.hpp"
+#include "tests/sim/waiting.hpp"
 
 #include <algorithm>
 #include <array>
@@ -51,7 +52,10 @@ class Simulation {
           user_(scene_, world_, context_, contents_, oracle_, pool, history, random_.next()),
           closer_(context_, world_, oracle_, history),
           submitter_(context_, world_, history, *driver_, side_),
-          poller_(context_, world_, history, *driver_, side_, scene.backend == Backend::uring) {
+          poller_(context_, world_, history, *driver_, poll_, side_,
+                  scene.backend == Backend::uring),
+          waiting_({context_, world_, history, oracle_, pool, user_, *driver_, poll_, side_},
+                   scene_.waiters, random_.next()) {
         watch();
     }
 
@@ -70,7 +74,16 @@ class Simulation {
     }
 
   private:
-    enum Actor : std::size_t { kUser, kSubmitter, kPoller, kKernel, kSink, kCloser, kActors };
+    enum Actor : std::size_t {
+        kUser,
+        kSubmitter,
+        kPoller,
+        kKernel,
+        kSink,
+        kWaiting,
+        kCloser,
+        kActors
+    };
     static constexpr unsigned kNestedMax = 3;
 
     // -- the two parts -----------------------------------------------------------------------
@@ -122,7 +135,9 @@ class Simulation {
     Closer closer_;
     ioengine::SubmitSide side_;
     Submitter<D> submitter_;
+    ioengine::PollSide poll_;
     Poller<D> poller_;
+    Waiting<D> waiting_;
 
     bool calm_ = false;
     std::uint64_t ticks_ = 0;

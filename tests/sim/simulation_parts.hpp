@@ -29,7 +29,8 @@ void Simulation<D>::with_faults() {
         }
         if (no_progress())
             return;
-        if (oracle_.outstanding() != 0 || user_.waits_for_space() || closer_.begun())
+        if (oracle_.outstanding() != 0 || user_.waits_for_space() || closer_.begun() ||
+            !waiting_.idle())
             when_nobody_can_run();
         return;
     }
@@ -63,7 +64,8 @@ void Simulation<D>::without_faults() {
         if (tick())
             continue;
         // Everybody sleeps, and without a limit. That is right if nothing is left to do.
-        if (closer_.begun() || oracle_.outstanding() != 0 || user_.waits_for_space())
+        if (closer_.begun() || oracle_.outstanding() != 0 || user_.waits_for_space() ||
+            !waiting_.idle())
             when_nobody_can_run();
         if (!user_.is_satisfied())
             fail("the user has not been able to submit everything");
@@ -78,7 +80,9 @@ template <ioengine::Driver D>
 void Simulation<D>::when_nobody_can_run() {
     fail("a wake-up was lost: nobody can run, and %llu requests have not completed%s%s",
          static_cast<unsigned long long>(oracle_.outstanding()),
-         user_.waits_for_space() ? ", the user waits for a place in a queue" : "",
+         user_.waits_for_space() ? ", the user waits for a place in a queue"
+         : !waiting_.idle()      ? ", a thread is inside wait()"
+                                 : "",
          closer_.begun() ? ", shutdown has begun" : "");
 }
 
@@ -89,6 +93,13 @@ void Simulation<D>::end() {
             fail("the user is left waiting for a place in a queue");
         user_.act();
     }
+    for (int steps = 0; !waiting_.idle(); ++steps) {
+        if (!waiting_.runnable() || steps > 10'000)
+            fail("the engine's threads have left while a thread is inside wait()");
+        waiting_.act();
+    }
+    if (context_.standby.anybody_inside())
+        fail("a thread is counted inside wait() at the end");
     if (sink_.runnable())
         fail("the engine's threads have left while a delivery is still to be run");
     if (!driver_->slots().all_free())
@@ -161,6 +172,8 @@ bool Simulation<D>::can_run(std::size_t actor) const {
         return next_moment_ns() != world_.kNever;
     case kSink:
         return sink_.runnable();
+    case kWaiting:
+        return waiting_.runnable();
     default:
         return closer_.runnable();
     }
@@ -184,6 +197,9 @@ void Simulation<D>::run(std::size_t actor) {
     case kSink:
         sink_.act();
         break;
+    case kWaiting:
+        waiting_.act();
+        break;
     default:
         closer_.act();
         break;
@@ -194,8 +210,9 @@ void Simulation<D>::run(std::size_t actor) {
 template <ioengine::Driver D>
 std::uint64_t Simulation<D>::next_moment_ns() const noexcept {
     std::uint64_t next = world_.next_due_ns();
-    for (const std::uint64_t moment : {submitter_.wakes_at_ns(), poller_.wakes_at_ns(),
-                                       closer_.wakes_at_ns(), user_.thinks_until_ns()})
+    for (const std::uint64_t moment :
+         {submitter_.wakes_at_ns(), poller_.wakes_at_ns(), closer_.wakes_at_ns(),
+          user_.thinks_until_ns(), waiting_.wakes_at_ns(world_.now_ns())})
         if (moment > world_.now_ns())
             next = std::min(next, moment);
     return next;

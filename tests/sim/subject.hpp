@@ -43,6 +43,7 @@ struct Subject : ioengine::Request {
     // -- its life ------------------------------------------------------------------------------
     State state = State::idle;
     bool handed_out = false;          // to the sink, whose turn it is
+    bool is_silent = false;           // without a completion function
     std::uint64_t number = 0;         // as accepted; names it in the history
     std::uint64_t queue_number = 0;   // as accepted in its channel
     std::uint64_t patience_seen = 0;  // how often the engine had lost patience before

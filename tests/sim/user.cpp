@@ -29,7 +29,7 @@ bool User::runnable() const noexcept {
         return false;
     if (full_in_row_ >= kFullInRowMax && noticed_when_full_ == oracle_.noticed_count())
         return false;
-    return context_.gate.closed() ? vain_attempts_left_ != 0 : !is_satisfied();
+    return wants_more();
 }
 
 void User::act() {
@@ -55,13 +55,17 @@ void User::act() {
 // -- submitting ------------------------------------------------------------------------------
 
 void User::submit_new(bool in_callback) {
-    Subject* const subject = pool_.take();
-    if (subject == nullptr)
-        return;
-    if (describe(*subject))
+    Subject* const subject = think();
+    if (subject != nullptr)
         submit(*subject, in_callback);
-    else
-        pool_.give(*subject);
+}
+
+Subject* User::think() {
+    Subject* const subject = pool_.take();
+    if (subject == nullptr || describe(*subject))
+        return subject;
+    pool_.give(*subject);
+    return nullptr;
 }
 
 void User::submit(Subject& subject, bool in_callback) {
@@ -81,10 +85,10 @@ Acceptance User::try_submit(Subject& subject) {
     if (!well_formed)
         return well_formed;
     ioengine::Request& request = subject;
-    __atomic_store_n(&request.state, std::uint8_t{1}, __ATOMIC_RELAXED);
+    ioengine::request_state::set_submitted(request);
     const Acceptance acceptance = context_.push(request, request.channel);
     if (!acceptance)
-        __atomic_store_n(&request.state, std::uint8_t{0}, __ATOMIC_RELAXED);
+        ioengine::request_state::set_idle(request);
     return acceptance;
 }
 
@@ -112,8 +116,7 @@ void User::refused(Subject& subject, ErrorCode code, std::uint32_t seen, bool in
     default:
         fail("a well-formed request is refused with code %d", static_cast<int>(code));
     }
-    contents_.let_go(subject);
-    pool_.give(subject);
+    forget(subject);
 }
 
 // -- mistakes --------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ void User::submit_twice() {
     const std::size_t begin = random_.below(pool_.size());
     for (std::size_t i = 0; i < pool_.size(); ++i) {
         Subject& subject = pool_.at((begin + i) % pool_.size());
-        if (subject.state != Subject::State::engine || subject.handed_out)
+        if (subject.state != Subject::State::engine || subject.handed_out || subject.is_silent)
             continue;
         if (try_submit(subject).code() != ErrorCode::invalid_argument)
             fail("request #%llu is submitted twice and not refused",

@@ -37,6 +37,20 @@ class User {
     bool waits_for_space() const noexcept { return waiting_ != nullptr; }
     void act();
 
+    // -- for threads that wait ---------------------------------------------------------------
+
+    // As long as it would submit, too.
+    bool wants_more() const noexcept {
+        return context_.gate.closed() ? vain_attempts_left_ != 0 : !is_satisfied();
+    }
+    // A request that is well described, or null.
+    Subject* think();
+    // It was refused.
+    void forget(Subject& subject) {
+        contents_.let_go(subject);
+        pool_.give(subject);
+    }
+
   private:
     static void complete(ioengine::Request* request) noexcept;
     void on_notice(Subject& subject);

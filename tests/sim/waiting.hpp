@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+//
+// Waiting: threads of the user's that submit a few requests and wait for them, as Group does, each
+// a state machine. Their part of wait() is the engine's own lib/waiter.hpp; they decide when it may
+// go on, as a futex and a kernel would.
+#pragma once
+
+#include "drivers/sim/world.hpp"
+#include "lib/poller.hpp"
+#include "lib/waiter.hpp"
+#include "tests/sim/failure.hpp"
+#include "tests/sim/history.hpp"
+#include "tests/sim/oracle.hpp"
+#include "tests/sim/subject.hpp"
+#include "tests/sim/user.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+namespace sim {
+
+// What the waiting threads touch.
+template <ioengine::Driver D>
+struct WaitingSetting {
+    ioengine::IoSharedContext& context;
+    ioengine::SimWorld& world;
+    History& history;
+    Oracle& oracle;
+    SubjectPool& pool;
+    User& user;
+    D& driver;
+    ioengine::PollSide& poll;
+    ioengine::SubmitSide& submit;
+};
+
+template <ioengine::Driver D>
+class WaitingThread {
+  public:
+    WaitingThread(const WaitingSetting<D>& setting, std::uint64_t number, std::uint64_t seed)
+        : at_(setting), number_(number), random_(seed) {}
+
+    bool idle() const noexcept { return state_ == State::idle; }
+    bool waits() const noexcept { return waiter_.has_value(); }
+    bool runnable() const noexcept {
+        if (on_stack_)
+            return false;
+        switch (state_) {
+        case State::idle:
+            return at_.user.wants_more() && at_.pool.idle() != 0;
+        case State::parked:
+            return waiter_word().called() || late();
+        case State::sleeping:
+            return at_.world.has_completion() || late();
+        default:
+            return true;
+        }
+    }
+    std::uint64_t wakes_at_ns() const noexcept {
+        return state_ == State::parked || state_ == State::sleeping ? ends_at_ns_
+                                                                    : at_.world.kNever;
+    }
+    void act() {
+        on_stack_ = true;
+        switch (state_) {
+        case State::idle:
+            to_submit_ = random_.between(1, 6);
+            state_ = State::submitting;
+            break;
+        case State::submitting:
+            submit();
+            break;
+        case State::beginning:
+            begin();
+            break;
+        case State::stepping:
+            step();
+            break;
+        case State::parked:
+            waiter_->unpark();
+            state_ = State::stepping;
+            break;
+        case State::sleeping:
+            if (at_.world.has_completion())
+                at_.driver.wait(-1);
+            waiter_->wake();
+            state_ = State::stepping;
+            break;
+        case State::ending:
+            end();
+            break;
+        }
+        on_stack_ = false;
+    }
+
+  private:
+    enum class State : std::uint8_t {
+        idle,
+        submitting,
+        beginning,
+        stepping,
+        parked,
+        sleeping,
+        ending
+    };
+
+    ioengine::WaitWord waiter_word() const noexcept {
+        return ioengine::WaitWord(const_cast<std::uint32_t&>(word_));
+    }
+    bool late() const noexcept { return at_.world.now_ns() >= ends_at_ns_; }
+
+    void submit() {
+        if (to_submit_-- == 0) {
+            state_ = mine_.empty() && waiter_word().done() ? State::idle : State::beginning;
+            return;
+        }
+        Subject* const subject = at_.user.think();
+        if (subject == nullptr)
+            return;
+        const bool silent = random_.coin();
+        if (silent)
+            subject->complete = nullptr;
+        ioengine::Request& request = *subject;
+        // As Engine::submit_counted() does.
+        using Push = ioengine::IoSharedContext::Push;
+        ioengine::request_state::set_counted(request, word_);
+        waiter_word().count_up();
+        const Push how = at_.context.config.lends ? Push::quiet : Push::wakes;
+        if (!at_.context.push(request, request.channel, how)) {
+            waiter_word().take_back();
+            ioengine::request_state::set_idle(request);
+            at_.user.forget(*subject);
+            return;
+        }
+        ++staged_;
+        at_.oracle.accepted(*subject, silent);
+        if (silent)
+            mine_.push_back(subject);
+    }
+
+    void begin() {
+        state_ = State::stepping;
+        if (waiter_word().done()) {
+            collect();
+            return;
+        }
+        constexpr std::uint64_t kLimits[] = {0, 30'000, 3'000'000};
+        const bool limited = random_.chance(200'000);
+        const std::uint64_t limit_ns = random_.pick(kLimits);
+        ends_at_ns_ = limited ? at_.world.now_ns() + limit_ns : at_.world.kNever;
+        waiter_.emplace(at_.context, at_.poll, at_.submit, at_.driver, nullptr,
+                        ioengine::WaitCall{waiter_word(), std::exchange(staged_, 0),
+                                           limited ? static_cast<std::int64_t>(limit_ns) : -1,
+                                           random_.chance(200'000)});
+        at_.history.add(Event::wait_begins, number_);
+        waiter_->begin();
+    }
+
+    void step() {
+        using Then = typename ioengine::Waiter<D>::Next;
+        const Then next = waiter_->next();
+        at_.history.add(Event::wait_step, number_, static_cast<std::int64_t>(next));
+        if (next == Then::park)
+            state_ = State::parked;
+        else if (next == Then::sleep)
+            state_ = State::sleeping;
+        if (next == Then::end || (next == Then::again && late()))
+            state_ = State::ending;
+    }
+
+    void end() {
+        const bool done = waiter_word().done();
+        waiter_->end();
+        at_.history.add(Event::wait_ends, number_, done);
+        waiter_.reset();
+        state_ = State::beginning;
+        if (done)
+            collect();
+    }
+
+    void collect() {
+        for (Subject* subject : mine_) {
+            at_.oracle.notice(*subject);
+            at_.pool.give(*subject);
+        }
+        mine_.clear();
+        staged_ = 0;
+        state_ = State::idle;
+    }
+
+    const WaitingSetting<D> at_;
+    const std::uint64_t number_;
+    ioengine::SimRandom random_;
+    State state_ = State::idle;
+    bool on_stack_ = false;
+    std::uint32_t word_ = 0;
+    std::uint64_t staged_ = 0;
+    std::uint64_t to_submit_ = 0;
+    std::uint64_t ends_at_ns_ = ioengine::SimWorld::kNever;
+    std::vector<Subject*> mine_;  // without a callback
+    std::optional<ioengine::Waiter<D>> waiter_;
+};
+
+// All of them, as one actor.
+template <ioengine::Driver D>
+class Waiting {
+  public:
+    Waiting(const WaitingSetting<D>& setting, std::uint32_t threads, std::uint64_t seed)
+        : random_(seed) {
+        for (std::uint32_t i = 0; i < threads; ++i)
+            threads_.emplace_back(setting, i + 1, random_.next());
+    }
+
+    bool idle() const noexcept {
+        for (const auto& thread : threads_)
+            if (!thread.idle())
+                return false;
+        return true;
+    }
+    bool runnable() const noexcept {
+        for (const auto& thread : threads_)
+            if (thread.runnable())
+                return true;
+        return false;
+    }
+    void act() {
+        for (std::size_t i = random_.below(threads_.size());; ++i) {
+            auto& thread = threads_[i % threads_.size()];
+            if (thread.runnable()) {
+                thread.act();
+                return;
+            }
+        }
+    }
+    std::uint64_t wakes_at_ns(std::uint64_t now) const noexcept {
+        std::uint64_t next = ioengine::SimWorld::kNever;
+        for (const auto& thread : threads_)
+            if (thread.wakes_at_ns() > now && thread.wakes_at_ns() < next)
+                next = thread.wakes_at_ns();
+        return next;
+    }
+
+  private:
+    ioengine::SimRandom random_;
+    std::deque<WaitingThread<D>> threads_;  // they do not move
+};
+
+}  // namespace sim

@@ -93,7 +93,7 @@ Acceptance Engine::check(const Request& request, Channel channel) noexcept {
 
 Acceptance Engine::submit(Request& request, Channel channel) noexcept {
     if (request.complete == nullptr)
-        return submit_counted(request, channel, request.word, IoSharedContext::Push::wakes);
+        return submit_counted(request, channel, request.word, nullptr);
     const Acceptance checked = check(request, channel);
     if (!checked)
         return checked;
@@ -108,23 +108,27 @@ Acceptance Engine::submit(Request& request, Channel channel) noexcept {
 }
 
 Acceptance Engine::submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
-                                  IoSharedContext::Push how) noexcept {
+                                  std::uint32_t* staged) noexcept {
     const Acceptance checked = check(request, channel);
     if (!checked)
         return checked;
     request_state::set_counted(request, countdown);
     WaitWord word(countdown);
     word.count_up();
-    // What can no waiter hand over, the submitter is woken for at once.
-    if (!context_.config.lends)
-        how = IoSharedContext::Push::wakes;
+    // Quietly only if the caller will come and hand it over. From a callback: whoever runs it does,
+    // or is told that it must wake somebody.
+    const bool quiet = staged != nullptr && context_.config.lends && !context_.in_callback();
+    using Push = IoSharedContext::Push;
     const Acceptance acceptance =
-        context_.push(request, channel == Channel::automatic ? request.channel : channel, how);
+        context_.push(request, channel == Channel::automatic ? request.channel : channel,
+                      quiet ? Push::quiet : Push::wakes);
     if (!acceptance) {
         word.take_back();
         request_state::set_idle(request);
         return count_refusal(acceptance);
     }
+    if (quiet)
+        ++*staged;
     return acceptance;
 }
 
@@ -135,17 +139,17 @@ Acceptance Engine::perform(Request& request, Channel channel) noexcept {
     if (!fork_guard_.in_child() && would_deadlock())
         return count_refusal({ErrorCode::would_deadlock,
                               "a callback must not wait for its own context; use submit()"});
-    const Acceptance acceptance =
-        submit_counted(request, channel, request.word, IoSharedContext::Push::quiet);
+    std::uint32_t staged = 0;
+    const Acceptance acceptance = submit_counted(request, channel, request.word, &staged);
     if (acceptance)
-        runner_->wait({WaitWord(request.word), 1, kForever, false});
+        runner_->wait({WaitWord(request.word), nullptr, staged, kForever, false});
     return acceptance;
 }
 
-ErrorCode Engine::wait(WaitCall call) noexcept {
+ErrorCode Engine::wait(const WaitCall& call) noexcept {
     if (fork_guard_.in_child())
         return ErrorCode::forked;
-    if (call.word.done())
+    if (call.done())
         return ErrorCode::none;
     if (would_deadlock())
         return ErrorCode::would_deadlock;
@@ -156,7 +160,7 @@ ErrorCode Engine::wait(Request& request, std::int64_t limit_ns, bool helps) noex
     // With a callback nobody can say that it has returned, for it may free the request.
     if (request.complete != nullptr)
         return ErrorCode::invalid_argument;
-    return wait({WaitWord(request.word), 0, limit_ns, helps});
+    return wait({WaitWord(request.word), nullptr, 0, limit_ns, helps});
 }
 
 Acceptance Engine::submit_wait(Request& request, Channel channel,
@@ -362,22 +366,23 @@ ErrorCode engine_wait(Engine* engine, Request& request, std::int64_t timeout_ns,
     return engine->wait(request, timeout_ns, how == Wait::help);
 }
 Acceptance group_submit(GroupCount& group, Request& request, Channel channel) noexcept {
-    const Acceptance acceptance =
-        group.engine->submit_counted(request, channel, group.word, IoSharedContext::Push::quiet);
-    if (acceptance)
-        ++group.staged;
-    return acceptance;
+    return group.engine->submit_counted(request, channel, group.word, &group.staged);
 }
 void group_start(GroupCount& group) noexcept {
     if (std::exchange(group.staged, 0) != 0)
         group.engine->start();
 }
-ErrorCode group_wait(GroupCount& group, std::int64_t timeout_ns, Wait how) noexcept {
+ErrorCode group_wait(GroupCount& group, const Request* one, std::int64_t timeout_ns,
+                     Wait how) noexcept {
+    if (one != nullptr && (one->complete != nullptr || !request_state::is_in(*one, group.word)))
+        return request_state::is_idle(*one) && one->complete == nullptr
+                   ? ErrorCode::none
+                   : ErrorCode::invalid_argument;
     return group.engine->wait(
-        {WaitWord(group.word), std::exchange(group.staged, 0), timeout_ns, how == Wait::help});
+        {WaitWord(group.word), one, std::exchange(group.staged, 0), timeout_ns, how == Wait::help});
 }
 void group_finish(GroupCount& group) noexcept {
-    if (group_wait(group, kForever, Wait::alone) == ErrorCode::would_deadlock)
+    if (group_wait(group, nullptr, kForever, Wait::alone) == ErrorCode::would_deadlock)
         misused("a Group was destroyed inside a callback of its context before its requests were "
                 "done; the callback would wait for itself");
 }

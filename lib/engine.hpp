@@ -29,11 +29,12 @@ class Engine {
 
     Acceptance submit(Request& request, Channel channel) noexcept;
     Acceptance submit_wait(Request& request, Channel channel, std::int64_t timeout_ns) noexcept;
-    // A request of a group, or one that is waited for by itself.
+    // A request of a group, or one that is waited for by itself. `staged`: counts it if it was
+    // pushed quietly; null: the submitter is woken for it.
     Acceptance submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
-                              IoSharedContext::Push how) noexcept;
+                              std::uint32_t* staged) noexcept;
     Acceptance perform(Request& request, Channel channel) noexcept;
-    ErrorCode wait(WaitCall call) noexcept;
+    ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
     void start() noexcept { context_.wake_for_work(); }
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;

@@ -41,7 +41,7 @@ class Poller {
             seen_ = context_.standby.poller.prepare();
             moved_ = deliver_foreign(context_);
             at_ = At::poll;
-            [[fallthrough]];
+            return Next::again;
         case At::poll:
             holds_ = holds_ || poll_.lock.try_take();
             if (holds_)

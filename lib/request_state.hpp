@@ -3,7 +3,8 @@
 // request_state: what Request::state says: whether the engine has the request, and whether somebody
 // counts it.
 //
-// relaxed throughout: it catches a second submission by mistake; nothing is ordered through it.
+// It catches a second submission by mistake, for which relaxed would do; and it tells a thread that
+// waits for this one request that it is done, which needs the release of set_idle().
 #pragma once
 
 #include <ioengine/request.hpp>
@@ -18,11 +19,16 @@ constexpr std::uint8_t kIdle = 0;
 constexpr std::uint8_t kSubmitted = 1;
 constexpr std::uint8_t kCounted = 3;  // submitted, and `countdown` is to be counted down
 
+// acquire: pairs with set_idle().
 inline bool is_idle(const Request& request) noexcept {
-    return __atomic_load_n(&request.state, __ATOMIC_RELAXED) == kIdle;
+    return __atomic_load_n(&request.state, __ATOMIC_ACQUIRE) == kIdle;
 }
 inline bool is_counted(const Request& request) noexcept {
     return __atomic_load_n(&request.state, __ATOMIC_RELAXED) == kCounted;
+}
+// It is submitted, and counted by this word.
+inline bool is_in(const Request& request, const std::uint32_t& word) noexcept {
+    return is_counted(request) && request.countdown == &word;
 }
 inline void set_submitted(Request& request) noexcept {
     __atomic_store_n(&request.state, kSubmitted, __ATOMIC_RELAXED);
@@ -31,9 +37,9 @@ inline void set_counted(Request& request, std::uint32_t& countdown) noexcept {
     request.countdown = &countdown;
     __atomic_store_n(&request.state, kCounted, __ATOMIC_RELAXED);
 }
-// From here on the user may submit it again.
+// From here on the user may submit it again. release: its result comes with it.
 inline void set_idle(Request& request) noexcept {
-    __atomic_store_n(&request.state, kIdle, __ATOMIC_RELAXED);
+    __atomic_store_n(&request.state, kIdle, __ATOMIC_RELEASE);
 }
 
 }  // namespace request_state

@@ -4,6 +4,7 @@
 // and when somebody looks in, never per request.
 #pragma once
 
+#include "lib/request_state.hpp"
 #include "lib/settings.hpp"
 #include "lib/shared_context.hpp"
 #include "lib/thread.hpp"
@@ -22,9 +23,14 @@ inline namespace v0 {
 // What a thread waits for.
 struct WaitCall {
     WaitWord word;
-    std::uint64_t staged = 0;    // of its requests: pushed quietly since the last wait
-    std::int64_t limit_ns = -1;  // negative: without limit
-    bool helps = false;          // runs others' callbacks, too
+    const Request* one = nullptr;  // of those that the word counts, without a callback; null: all
+    std::uint64_t staged = 0;      // of its requests: pushed quietly since the last wait
+    std::int64_t limit_ns = -1;    // negative: without limit
+    bool helps = false;            // runs others' callbacks, too
+
+    bool done() const noexcept {
+        return one != nullptr ? request_state::is_idle(*one) : word.done();
+    }
 };
 
 class Runner {

@@ -91,15 +91,16 @@ class SplitRunner final : public Runner {
                 left = call.limit_ns - static_cast<std::int64_t>(now_ns() - begun);
             const bool late = call.limit_ns >= 0 && left <= 0;
             if (next == Next::park) {
-                if (!late)
-                    waiter.parked().word.sleep(left);
+                const std::uint32_t seen = waiter.word().prepare();
+                if (!late && !waiter.is_called(seen))
+                    waiter.word().sleep(seen, left);
                 waiter.unpark();
             } else if (next == Next::sleep) {
                 const int rc = late ? 0 : driver_->wait(left);
                 waiter.wake();
                 failures = after_wait(rc, failures);
             }
-            if (late && !call.word.done()) {
+            if (late && !call.done()) {
                 code = ErrorCode::timed_out;
                 break;
             }

@@ -85,8 +85,7 @@ class Holder {
 
     bool borrows() const noexcept { return kind_ != Kind::submitter; }
     bool owns(const Request& request) const noexcept {
-        return kind_ != Kind::waiter ||
-               (request_state::is_counted(request) && word_->is(request.countdown));
+        return kind_ != Kind::waiter || word_->counts(request);
     }
 
   private:
@@ -522,28 +521,36 @@ inline bool deliver_foreign(IoSharedContext& context) noexcept {
     return true;
 }
 
+struct WaitOutcome {
+    bool found = false;             // there was anything
+    std::uint64_t called_back = 0;  // callbacks that this thread ran
+};
+
 // A thread inside wait() that holds the poll role: finishes its own requests and those that nobody
-// calls back, and, if it `helps`, all of them; leaves the others to the poller's thread. True if
-// there was anything. It hands over nothing: see submit_own().
+// calls back, and, if it `helps`, all of them; leaves the others to the poller's thread. It hands
+// over nothing: see submit_own().
 template <Driver D>
-bool wait_step(IoSharedContext& context, PollRole& role, D& driver, const WaitWord& word,
-               bool helps) {
+WaitOutcome wait_step(IoSharedContext& context, PollRole& role, D& driver, const WaitWord& word,
+                      bool helps) {
     const steps::Reaped reaped = steps::reap(context, role, driver, kReapChunk);
     context.poll_counters.reaped_by_waiters.add(reaped.completions);
     if (reaped.continues)
         context.wake_urgently();
     else if (reaped.finished != 0)
         context.wake_for_slots();
+    WaitOutcome outcome;
     Request* made = context.ready.take_all();
+    outcome.found = reaped.completions != 0 || made != nullptr;
     if (reaped.finished == 0 && made == nullptr)
-        return reaped.completions != 0;
+        return outcome;
 
     RequestChain own;
     bool is_foreign = false;
     const auto sort = [&](Request& request) noexcept {
         context.note(request);
-        const bool mine = helps || Holder::waiter(word).owns(request);
-        if (request.complete == nullptr || (mine && context.config.sink == nullptr)) {
+        const bool calls_back = context.config.sink == nullptr && (helps || word.counts(request));
+        if (request.complete == nullptr || calls_back) {
+            outcome.called_back += request.complete != nullptr ? 1 : 0;
             own.push(request);
             return;
         }
@@ -564,7 +571,7 @@ bool wait_step(IoSharedContext& context, PollRole& role, D& driver, const WaitWo
         context.finish(own.pop());
     if (finished_here != 0)
         context.count_completed(finished_here);
-    return true;
+    return outcome;
 }
 
 // -- lending ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include "lib/steps.hpp"
 
 #include <cstdint>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
@@ -19,7 +20,7 @@ class Waiter {
     enum class Next : std::uint8_t {
         end,    // all is done
         again,  // next() once more
-        park,   // until parked().word is called; then unpark()
+        park,   // until is_called(); then unpark()
         sleep,  // in the kernel, in driver.wait(); then wake()
     };
 
@@ -33,37 +34,44 @@ class Waiter {
     void begin() noexcept {
         const bool limited = call_.limit_ns >= 0;
         reaps_ = context_.config.lends && (!limited || driver_.limits_waits());
+        // Requests that it leaves behind would interrupt it wherever it is then.
+        submits_ = reaps_ && !((limited || call_.one != nullptr) && driver_.interrupts_submitter());
         context_.standby.enter(reaps_);
-        if (call_.staged == 0)
-            return;
-        // Past a limit its requests would interrupt it wherever it is then: the submitter's.
-        if (reaps_ && !(limited && driver_.interrupts_submitter()))
-            submit_own(context_, submit_, driver_, offload_, call_.word, call_.staged);
-        else
-            context_.wake_for_work();
+        if (call_.staged != 0)
+            hand_over(call_.staged);
     }
 
     Next next() noexcept {
-        if (call_.word.done())
+        if (call_.done())
             return Next::end;
         if (!holds_ && !take_role())
-            return Next::park;
-        if (wait_step(context_, poll_.role, driver_, call_.word, call_.helps)) {
+            return refused_;
+        const WaitOutcome outcome =
+            wait_step(context_, poll_.role, driver_, call_.word, call_.helps);
+        if (outcome.found) {
             // What callbacks on this thread have submitted woke nobody.
-            if (context_.backlog() != 0)
-                context_.wake_for_work();
+            if (outcome.called_back != 0 && context_.backlog() != 0)
+                hand_over(outcome.called_back);
             return Next::again;
         }
         // Asleep first, as the nudge's sender looks: then the word, whose last count asks for one.
-        if (may_sleep(context_, poll_.role, driver_) && parked_.word.go_into_kernel()) {
-            context_.poll_counters.wait_calls.add(1);
-            return Next::sleep;
+        if (may_sleep(context_, poll_.role, driver_)) {
+            parked_.word.go_into_kernel(call_.one != nullptr);
+            if (!call_.done()) {
+                context_.poll_counters.wait_calls.add(1);
+                return Next::sleep;
+            }
         }
         wake();
         return Next::again;
     }
+    // The word to park on, and whether it is not to be parked on, now that it reads `seen`.
+    WaitWord& word() noexcept { return parked_.word; }
+    bool is_called(std::uint32_t seen) const noexcept {
+        return call_.done() || WaitWord::promoted(seen);
+    }
     void unpark() noexcept {
-        if (reaps_)
+        if (std::exchange(listed_, false))
             context_.standby.delist(parked_);
         parked_.word.awake();
     }
@@ -75,6 +83,8 @@ class Waiter {
     // Done, or tired of waiting. The last touch of the context.
     void end() noexcept {
         Standby& standby = context_.standby;
+        if (listed_)
+            unpark();
         if (holds_)
             poll_.lock.release();  // [model: wait-3]
         if (reaps_ && standby.leave() && standby.stands_by() && work_is_left(context_))
@@ -82,21 +92,35 @@ class Waiter {
         standby.exit();
     }
 
-    Standby::Parked& parked() noexcept { return parked_; }
-
   private:
+    void hand_over(std::uint64_t staged) noexcept {
+        if (submits_)
+            submit_own(context_, submit_, driver_, offload_, call_.word, staged);
+        else
+            context_.wake_for_work();
+    }
+
+    // In steps of their own: try, enlist, try again; then park. False: refused_ says what now.
     bool take_role() noexcept {
-        holds_ = reaps_ && poll_.lock.try_take();
-        if (holds_)
-            return true;
-        parked_.word.announce();
-        if (!reaps_)
+        refused_ = Next::again;
+        if (reaps_ && to_enlist_) {
+            context_.standby.enlist(parked_);
+            listed_ = true;
+            to_enlist_ = false;
             return false;
-        context_.standby.enlist(parked_);
-        holds_ = poll_.lock.try_take();
-        if (holds_)
-            unpark();
-        return holds_;
+        }
+        holds_ = reaps_ && poll_.lock.try_take();
+        if (holds_) {
+            if (listed_)
+                unpark();
+            return true;
+        }
+        if (listed_ || !reaps_)
+            refused_ = Next::park;
+        to_enlist_ = !listed_;
+        if (!listed_)
+            parked_.word.announce(call_.one != nullptr);
+        return false;
     }
 
     IoSharedContext& context_;
@@ -106,8 +130,12 @@ class Waiter {
     Offload* const offload_;
     const WaitCall call_;
     Standby::Parked parked_;
-    bool reaps_ = false;
+    bool reaps_ = false;    // tries to take the poll role
+    bool submits_ = false;  // tries to take the submit role
     bool holds_ = false;
+    bool to_enlist_ = false;  // refused, and not listed yet
+    bool listed_ = false;
+    Next refused_ = Next::again;
 };
 
 }  // namespace v0

@@ -65,7 +65,9 @@ struct GroupCount {
 };
 IOENGINE_API Acceptance group_submit(GroupCount& group, Request& request, Channel channel) noexcept;
 IOENGINE_API void group_start(GroupCount& group) noexcept;
-IOENGINE_API ErrorCode group_wait(GroupCount& group, std::int64_t timeout_ns, Wait how) noexcept;
+// For all of them, or for `one`, which has no callback.
+IOENGINE_API ErrorCode group_wait(GroupCount& group, const Request* one, std::int64_t timeout_ns,
+                                  Wait how) noexcept;
 // Waits, or ends the program where that would never end. In a forked child: returns at once.
 IOENGINE_API void group_finish(GroupCount& group) noexcept;
 IOENGINE_API bool group_is_done(const GroupCount& group) noexcept;

@@ -93,6 +93,12 @@ class Group {
         const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
         return wait_ns(ns < 0 ? 0 : static_cast<std::int64_t>(ns), how);
     }
+    // For one of the caller's own requests, without a callback, while the others go on: to keep a
+    // window of requests in flight. invalid_argument for a request with a callback, or of somebody
+    // else's. On io_uring the submitter's thread hands over what was staged, as in wait_for().
+    ErrorCode wait(const Request& request, Wait how = Wait::alone) noexcept {
+        return abi::group_wait(count_, &request, kForever, how);
+    }
     // True if nothing is left to wait for. Never waits.
     bool done() const noexcept { return abi::group_is_done(count_); }
 
@@ -133,7 +139,7 @@ class Group {
     }
 
     ErrorCode wait_ns(std::int64_t limit_ns, Wait how) noexcept {
-        const ErrorCode code = abi::group_wait(count_, limit_ns, how);
+        const ErrorCode code = abi::group_wait(count_, nullptr, limit_ns, how);
         if (code == ErrorCode::none)
             collect();
         return code;

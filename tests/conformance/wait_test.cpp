@@ -319,6 +319,89 @@ TEST_EVERY_BACKEND("what a full queue refuses is not waited for", "[wait][A8]") 
     REQUIRE(io.stats().refused_full == refused);
 }
 
+TEST_EVERY_BACKEND("a group that nobody waits for yet keeps no queue full", "[wait][A8]") {
+    Options options;
+    options.depth = 2;
+    options.queue_limit = 4;
+    auto io = test::make_context(backend, options);
+    Group group(io);
+    const auto nop = [](Request& request) {
+        request.prepare_nop();
+        request.channel = Channel::prio;
+    };
+    for (int i = 0; i < 4; ++i)
+        REQUIRE(group.call(nop));
+    // Another thread waits for a place, and gets it without the group's owner.
+    std::thread other([&] {
+        test::KeptEvent event;
+        event.prepare_nop();
+        if (!io.submit_wait(event, Channel::prio))
+            std::abort();
+        event.callback.done.wait();
+    });
+    other.join();
+    REQUIRE(group.wait() == ErrorCode::none);
+}
+
+TEST_EACH_BACKEND("a window of requests is kept in flight by waiting for one at a time", "[wait]") {
+    constexpr std::size_t kWindow = 8;
+    Blocks blocks(64);
+    auto io = test::make_context(backend, 16);
+    std::vector<Request> window(kWindow);
+    Group group(io);
+    const auto begin = [&](std::size_t i) {
+        Request& request = window[i % kWindow];
+        request.prepare_read(blocks.file.direct_fd(), blocks.at(i), kBlock, i * kBlock);
+        REQUIRE(group.submit(request));
+    };
+    for (std::size_t i = 0; i < kWindow; ++i)
+        begin(i);
+    for (std::size_t i = 0; i < blocks.count; ++i) {
+        REQUIRE(group.wait(window[i % kWindow]) == ErrorCode::none);
+        REQUIRE(window[i % kWindow].outcome().bytes() == kBlock);
+        REQUIRE(blocks.right(i));
+        if (i + kWindow < blocks.count)
+            begin(i + kWindow);
+    }
+    REQUIRE(group.wait() == ErrorCode::none);
+    test::KeptEvent called;
+    called.prepare_nop();
+    REQUIRE(group.submit(called));
+    REQUIRE(group.wait(called) == ErrorCode::invalid_argument);
+    REQUIRE(group.wait() == ErrorCode::none);
+}
+
+TEST_EVERY_BACKEND("callbacks on several workers may add to one group", "[wait]") {
+    auto workers = IOWorkers::create(3);
+    REQUIRE(workers);
+    Options options;
+    options.depth = 4;
+    options.workers = &*workers;
+    auto io = test::make_context(backend, options);
+    struct Split {
+        Group* group;
+        int levels;
+        std::atomic<int>* called;
+        void operator()(IOEvent<Split>& event) const noexcept {
+            called->fetch_add(1);
+            for (int i = 0; levels > 1 && i < 2; ++i) {
+                auto* next = new IOEvent<Split>(Split{group, levels - 1, called});
+                next->prepare_nop();
+                if (!group->submit(*next))
+                    std::abort();
+            }
+            delete &event;
+        }
+    };
+    std::atomic<int> called{0};
+    Group group(io);
+    auto* first = new IOEvent<Split>(Split{&group, 9, &called});
+    first->prepare_nop();
+    REQUIRE(group.submit(*first));
+    REQUIRE(group.wait() == ErrorCode::none);
+    REQUIRE(called.load() == (1 << 9) - 1);
+}
+
 // -- other threads' requests -----------------------------------------------------------------
 
 TEST_EACH_BACKEND("a waiting thread runs others' callbacks only if it helps", "[wait]") {

@@ -8,6 +8,7 @@
 #include "drivers/sim/world.hpp"
 #include "lib/poller.hpp"
 #include "lib/steps.hpp"
+#include "tests/sim/failure.hpp"
 #include "tests/sim/history.hpp"
 
 #include <cerrno>
@@ -222,6 +223,8 @@ class Poller {
             wakes_at_ns_ = world_.now_ns();
         else if (world_.faults().interrupts_wait())
             wakes_at_ns_ = world_.now_ns() + world_.faults().random().below(200'000);
+        if (!context_.standby.foreign.empty())
+            fail("the poller sleeps in the kernel over callbacks that a waiter left for it");
         history_.add(Event::poller_sleeps);
         state_ = State::sleeping;
     }

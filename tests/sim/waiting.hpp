@@ -50,7 +50,7 @@ class WaitingThread {
         case State::idle:
             return at_.user.wants_more() && at_.pool.idle() != 0;
         case State::parked:
-            return waiter_word().called() || late();
+            return waiter_->is_called(waiter_word().prepare()) || late();
         case State::sleeping:
             return at_.world.has_completion() || late();
         default:
@@ -150,11 +150,17 @@ class WaitingThread {
         const std::uint64_t limit_ns = random_.pick(kLimits);
         ends_at_ns_ = limited ? at_.world.now_ns() + limit_ns : at_.world.kNever;
         waiter_.emplace(at_.context, at_.poll, at_.submit, at_.driver, nullptr,
-                        ioengine::WaitCall{waiter_word(), std::exchange(staged_, 0),
+                        ioengine::WaitCall{waiter_word(), one_of_mine(), std::exchange(staged_, 0),
                                            limited ? static_cast<std::int64_t>(limit_ns) : -1,
                                            random_.chance(200'000)});
         at_.history.add(Event::wait_begins, number_);
         waiter_->begin();
+    }
+
+    // Sometimes it waits for one of them first.
+    const ioengine::Request* one_of_mine() {
+        return mine_.empty() || random_.chance(700'000) ? nullptr
+                                                        : mine_[random_.below(mine_.size())];
     }
 
     void step() {

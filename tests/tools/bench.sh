@@ -52,19 +52,19 @@ json_has_the_schema() {
     [ ! -s "$err" ]
 }
 
-wake_mode_runs() {
-    local backend
-    for backend in uring aio null; do
-        succeeds "$bench" "${zero[@]}" --mode wake --producers 3 --depth 7 --backend "$backend" \
-            --requests 5000 --json
-        [ "$(value /results/0/requests)" = 5000 ]
-        [ "$(value /results/0/errors)" = 0 ]
-    done
-}
-wake_mode_runs_where_it_can() {
+# Each producer has requests in flight of its own: several, or a single one.
+producers_run() {
+    local mode=$1 backend depth
     needs_backend uring
     needs_backend aio
-    wake_mode_runs
+    for backend in uring aio null; do
+        for depth in 3 7; do
+            succeeds "$bench" "${zero[@]}" --mode "$mode" --producers 3 --depth "$depth" \
+                --backend "$backend" --requests 5000 --json
+            [ "$(value /results/0/requests)" = 5000 ]
+            [ "$(value /results/0/errors)" = 0 ]
+        done
+    done
 }
 
 every_load_runs_on_a_new_file() {
@@ -161,7 +161,9 @@ check "--help exits 0 and names every option, examples and exit codes" help_name
 for backend in uring aio null; do
     check "--json prints one document with every member ($backend)" json_has_the_schema "$backend"
 done
-check "mode wake carries every request on every backend" wake_mode_runs_where_it_can
+for mode in wait wake; do
+    check "mode $mode carries every request on every backend" producers_run "$mode"
+done
 check "every --rw runs on a new file, which is deleted at the end" every_load_runs_on_a_new_file
 check "--time is kept" time_is_kept
 check "fewer requests than --depth are exactly that many" fewer_requests_than_depth
@@ -185,7 +187,7 @@ head -c 65536 /dev/zero >"$work/small.dat"
 refuses --target
 refuses '--nonsense' "${zero[@]}" --nonsense
 refuses '--plot' "${zero[@]}" --plot out.svg
-refuses 'supported: chain|wake' "${zero[@]}" --mode wait
+refuses 'supported: chain|wait|wake' "${zero[@]}" --mode sleep
 refuses 'supported: split' "${zero[@]}" --threading owner
 refuses 'supported: split' "${zero[@]}" --threading caller
 refuses 'supported: callbacks|none' "${zero[@]}" --lending callers

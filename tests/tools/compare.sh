@@ -36,10 +36,10 @@ has_peers() {
 hand_written_peers() {
     local backend=$1 rw mode
     needs_backend "$backend"
-    for mode in chain wake; do
+    for mode in chain wait wake; do
         for rw in randread write randrw; do
             succeeds "$bench" --target new.dat --size 4M --rw "$rw" --mode "$mode" --depth 8 \
-                --producers "$([ "$mode" = wake ] && echo 3 || echo 1)" --requests 2000 \
+                --producers "$([ "$mode" = chain ] && echo 1 || echo 3)" --requests 2000 \
                 --backend "$backend" --compare raw,strict --json
             has_peers "$backend" raw strict
             [ "$(value /results/0/requests)" = 2000 ]

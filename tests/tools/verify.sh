@@ -96,7 +96,7 @@ shortened_file_is_found() {
 }
 
 for backend in uring aio; do
-    for mode in chain wake; do
+    for mode in chain wait wake; do
         check "every load verifies in mode $mode ($backend)" every_load_verifies "$backend" "$mode"
     done
     check "blocks of any size verify ($backend)" odd_sizes_verify "$backend"

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Carries the load through an IOContext, in mode chain or wake.
+// Carries the load through an IOContext, in mode chain, wait or wake.
 //
 //     chain   callback (poller thread): finish, begin, submit; with lending the poller hands over
+//     wait    producer: wait for a group of its requests, whose callbacks, on this thread, finish,
+//             begin, submit; or with a single one: begin, perform(), finish
 //     wake    callback (poller thread): push into the producer's inbox
 //             producer: sleep on the inbox, then finish, begin, submit
 //
@@ -28,10 +30,11 @@ namespace {
 
 class EngineLoad;
 
-// The callback type C of the context: two pointers, no closure.
+// The callback type C of the context: three pointers, no closure.
 struct OnDone {
     EngineLoad* load;
     Lane* lane;
+    ioengine::Group* group = nullptr;  // mode wait
     void operator()(ioengine::IOEvent<OnDone>& event) noexcept;
 };
 
@@ -64,8 +67,22 @@ class EngineLoad {
         }
     }
 
+    // Mode wait: likewise.
+    void wait(Stream& stream) noexcept {
+        ioengine::Group group(io_);
+        session_.begin_all(stream, [&](Lane& lane) {
+            if (stream.open_lanes() == 1) {
+                perform_all(lane);
+                return;
+            }
+            events_[lane.index].callback.group = &group;
+            submit(lane);
+        });
+        static_cast<void>(group.wait());
+    }
+
     void on_done(Lane& lane, std::int64_t result) noexcept {
-        if (mode_ == Mode::chain) {
+        if (mode_ != Mode::wake) {
             go_on(lane, result);
             return;
         }
@@ -84,19 +101,43 @@ class EngineLoad {
             session_.retire(lane);
     }
 
+    void perform_all(Lane& lane) noexcept {
+        ioengine::Request request;
+        for (bool more = true; more;) {
+            prepare(request, lane);
+            if (!took(io_.perform(request), lane))
+                return;
+            const std::uint64_t now = now_ns();
+            if (!lane.stream->finish(lane, request.result, now))
+                session_.stop_early();
+            more = lane.stream->begin(lane, now);
+        }
+        session_.retire(lane);
+    }
+
     void submit(Lane& lane) noexcept {
         Event& event = events_[lane.index];
+        prepare(event, lane);
+        ioengine::Group* const group = event.callback.group;
+        static_cast<void>(took(group != nullptr ? group->submit(event) : io_.submit(event), lane));
+    }
+
+    void prepare(ioengine::Request& request, const Lane& lane) const noexcept {
         const std::uint32_t bytes = lane.stream->block_bytes();
         if (lane.write)
-            event.prepare_write(fd_, lane.buffer, bytes, lane.offset);
+            request.prepare_write(fd_, lane.buffer, bytes, lane.offset);
         else
-            event.prepare_read(fd_, lane.buffer, bytes, lane.offset);
-        const ioengine::Acceptance accepted = io_.submit(event);
-        if (!accepted) {
-            session_.abort(std::string("the engine refused a request: ") +
-                           ioengine::error_code_name(accepted.code()) + ", " + accepted.detail());
-            session_.retire(lane);
-        }
+            request.prepare_read(fd_, lane.buffer, bytes, lane.offset);
+    }
+
+    // False, and the lane has retired, if the engine said no.
+    bool took(const ioengine::Acceptance& accepted, Lane& lane) noexcept {
+        if (accepted)
+            return true;
+        session_.abort(std::string("the engine refused a request: ") +
+                       ioengine::error_code_name(accepted.code()) + ", " + accepted.detail());
+        session_.retire(lane);
+        return false;
     }
 
     Context& io_;
@@ -129,16 +170,20 @@ class EngineContender : public Contender {
         identity_.backend = ioengine::backend_name(io.report().backend);
         identity_.note = io.report().reason;
 
-        const unsigned streams = asked.mode == Mode::wake ? asked.producers : 1;
+        const unsigned streams = asked.has_producers() ? asked.producers : 1;
         Session session(workload_, slice, streams);
         EngineLoad load(io, session, workload_.target.fd(), asked.mode);
         std::vector<std::jthread> producers;
         Measurement measured = session.measure(slice, identity_.name, live, [&] {
             if (asked.mode == Mode::chain)
                 load.start_chains();
-            for (unsigned i = 0; asked.mode == Mode::wake && i < streams; ++i)
-                producers.emplace_back(
-                    [&load, &stream = session.stream(i)] { load.produce(stream); });
+            for (unsigned i = 0; asked.has_producers() && i < streams; ++i)
+                producers.emplace_back([&load, &stream = session.stream(i), mode = asked.mode] {
+                    if (mode == Mode::wait)
+                        load.wait(stream);
+                    else
+                        load.produce(stream);
+                });
         });
         producers.clear();
         require_clean(io.shutdown());

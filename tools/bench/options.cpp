@@ -26,7 +26,8 @@ constexpr std::array<Choice<Rw>, 5> kRw = {{{"randread", Rw::randread},
                                             {"randrw", Rw::randrw},
                                             {"read", Rw::read},
                                             {"write", Rw::write}}};
-constexpr std::array<Choice<Mode>, 2> kModes = {{{"chain", Mode::chain}, {"wake", Mode::wake}}};
+constexpr std::array<Choice<Mode>, 3> kModes = {
+    {{"chain", Mode::chain}, {"wait", Mode::wait}, {"wake", Mode::wake}}};
 constexpr std::array<Choice<ioengine::Backend>, 4> kBackends = {
     {{"auto", ioengine::Backend::automatic},
      {"uring", ioengine::Backend::uring},
@@ -115,13 +116,14 @@ void declare_workload(CLI::App& app, BenchOptions& options, Words& words) {
         ->type_name("N")
         ->capture_default_str();
     app.add_option("--producers", options.producers,
-                   "threads that submit in mode wake, 1 to 256, at most --depth")
+                   "threads that submit in modes wait and wake, 1 to 256, at most --depth")
         ->check(CLI::Range(1, 256))
         ->type_name("N")
         ->capture_default_str();
     app.add_option("--mode", words.mode,
-                   "chain: callbacks submit the next request; wake: callbacks wake the producer "
-                   "that submits it")
+                   "chain: callbacks submit the next request; wait: so they do, on a producer that "
+                   "is inside Group::wait() (perform() if it has one request in flight); wake: "
+                   "callbacks wake the producer that submits it")
         ->check(one_of(kModes))
         ->type_name("")
         ->capture_default_str();
@@ -196,8 +198,9 @@ void check_together(const BenchOptions& options) {
         throw Failure(kExitUsage, "--size is smaller than one block of --bs");
     if (options.producers > options.depth)
         throw Failure(kExitUsage, "--producers is larger than --depth: each needs a request");
-    if (options.producers > 1 && options.mode != Mode::wake)
-        throw Failure(kExitUsage, "--producers needs --mode wake: in mode chain callbacks submit");
+    if (options.producers > 1 && !options.has_producers())
+        throw Failure(kExitUsage,
+                      "--producers needs --mode wait or wake: in mode chain callbacks submit");
     if (options.verify && options.compares())
         throw Failure(kExitUsage, "--verify and --compare do not go together: checking would be "
                                   "timed for one side only; run them one after the other");
@@ -248,7 +251,11 @@ const char* rw_name(Rw rw) noexcept {
 }
 
 const char* mode_name(Mode mode) noexcept {
-    return mode == Mode::chain ? "chain" : "wake";
+    for (const auto& choice : kModes) {
+        if (choice.second == mode)
+            return choice.first;
+    }
+    return "unknown";
 }
 
 const char* lending_name(ioengine::Lending lending) noexcept {

@@ -14,8 +14,9 @@
 
 namespace bench {
 
-// Who submits the next request: the callback of the last one, or a producer that it wakes.
-enum class Mode : std::uint8_t { chain, wake };
+// Who submits the next request: the callback of the last one, on the engine's thread; the same on a
+// producer's thread inside wait(); or a producer that the callback wakes.
+enum class Mode : std::uint8_t { chain, wait, wake };
 
 struct BenchOptions {
     std::string target;
@@ -35,6 +36,8 @@ struct BenchOptions {
     bool compare_strict = false;
     bool json = false;
 
+    // Threads of the bench's own that submit.
+    bool has_producers() const noexcept { return mode != Mode::chain; }
     bool compares() const noexcept { return compare_raw || compare_fio || compare_strict; }
 };
 

@@ -4,8 +4,8 @@
 // between them, the least that two threads can do.
 //
 //     chain   poller: wait, reap, finish, begin, push to the submitter
-//     wake    poller: wait, reap, push to the producer; producer: finish, begin, push to the
-//     submitter
+//     wait,   poller: wait, reap, push to the producer; producer: finish, begin, push to the
+//     wake    submitter
 //
 // The submitter sleeps on its inbox, the poller in the kernel. In both modes the clock is read for
 // each request, as a callback has to: the loops are compared, not the readings of the clock.
@@ -35,7 +35,7 @@ class StrictPair : public Contender {
     const Identity& identity() const noexcept override { return identity_; }
 
     Measurement run(const Slice& slice, LiveLine& live) override {
-        const bool wake = workload_.options.mode == Mode::wake;
+        const bool wake = workload_.options.has_producers();
         Session session(workload_, slice, wake ? workload_.options.producers : 1);
         Pair pair(workload_, session, wake);
         identity_.note = pair.wire.note();

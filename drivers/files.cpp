@@ -96,6 +96,15 @@ bool LinuxFiles::is_stream(const Request& request) noexcept {
            !S_ISBLK(status.st_mode);
 }
 
+bool LinuxFiles::is_direct(const Request& request) noexcept {
+    if (!moves_bytes(request.action))
+        return true;
+    struct stat status;
+    const int flags = ::fcntl(request.fd, F_GETFL);
+    return flags >= 0 && (flags & O_DIRECT) != 0 && ::fstat(request.fd, &status) == 0 &&
+           (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+}
+
 SignalFile SignalFile::open() noexcept {
     SignalFile file;
     file.fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);

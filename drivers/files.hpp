@@ -30,6 +30,10 @@ struct LinuxFiles {
     // nobody is asked about the others.
     static bool is_stream(const Request& request) noexcept;
 
+    // fcntl(2) and fstat(2): a transfer on a regular file or block device that is opened with
+    // O_DIRECT, or no transfer at all: io_submit(2) leaves those to the device.
+    static bool is_direct(const Request& request) noexcept;
+
     static std::int64_t run_here(const Request& request) noexcept { return run_blocking(request); }
 };
 

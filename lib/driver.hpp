@@ -71,6 +71,9 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // pleases? Only a thread that has nothing else to do may do it then.
     { driver.may_block(request) }
     noexcept->std::same_as<bool>;
+    // submit role: may it hold it up for as long as a device takes?
+    { driver.may_wait(request) }
+    noexcept->std::same_as<bool>;
     // submit role: how many pushes there is room for before the next submit().
     { driver.room() }
     noexcept->std::same_as<std::size_t>;

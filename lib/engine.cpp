@@ -24,7 +24,7 @@ inline namespace v0 {
 Engine::Engine(const Options& options, const Environment& environment)
     : log_(log_level_of(options, environment), options.log, options.log_user),
       disabled_(disabled_features(options, environment, log_)),
-      context_(config_of(options, disabled_), log_),
+      context_(config_of(options, lending_of(options, environment, disabled_, log_)), log_),
       event_pool_size_(options.event_pool != 0 ? options.event_pool
                                                : options.queue_limit + options.depth),
       workers_(options.workers != nullptr ? options.workers->handle() : nullptr),
@@ -196,7 +196,8 @@ bool Engine::would_deadlock() const noexcept {
 void Engine::begin_closing() noexcept {
     context_.gate.close();
     context_.space.notify_urgent();  // submit_wait() hears of it
-    // Callers inside are between two atomic operations of push(): no system call but a wake-up.
+    // Callers inside are between two atomic operations of push(): no system call but a wake-up, or,
+    // with Lending::callers, a submit call.
     for (unsigned looks = 0; !context_.gate.quiet(); ++looks) {
         const timespec nap{0, looks < 64 ? 0 : 100'000};
         ::nanosleep(&nap, nullptr);

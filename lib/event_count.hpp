@@ -60,6 +60,13 @@ class EventCount {
         return (word_.load(std::memory_order_acquire) & kFlags) != 0;  // pairs with notify's add
     }
 
+    // Anybody: does a sleeper that wants anything say that it sleeps? It may be awake by now.
+    bool somebody_wants_anything() const noexcept {
+        // acquire: pairs with announce().
+        return (word_.load(std::memory_order_acquire) &
+                static_cast<std::uint32_t>(Wants::anything)) != 0;
+    }
+
     // Sleeper: sleeps unless something was notified since `seen`, for at most limit_ns. Returns
     // false if the time ran out. May return early: look for work again.
     bool park(std::uint32_t seen, Wants wants, std::int64_t limit_ns = kNoLimit) noexcept {

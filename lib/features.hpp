@@ -25,6 +25,7 @@ enum class Feature : std::uint8_t {
     aio_fsync,              // AIO's own fsync and fdatasync; else a helper thread
     direct_align,           // statx(2) says how direct I/O must be aligned, and it is checked
     callback_lending,       // Lending::callbacks; else Lending::none
+    caller_lending,         // Lending::callers; else Lending::callbacks
     quirks,                 // the table of known kernel defects
 };
 
@@ -32,7 +33,7 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 12> kFeatureNames{{
+constexpr std::array<FeatureName, 13> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
@@ -44,6 +45,7 @@ constexpr std::array<FeatureName, 12> kFeatureNames{{
     {Feature::aio_fsync, "aio_fsync"},
     {Feature::direct_align, "direct_align"},
     {Feature::callback_lending, "callback_lending"},
+    {Feature::caller_lending, "caller_lending"},
     {Feature::quirks, "quirks"},
 }};
 

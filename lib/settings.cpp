@@ -24,6 +24,21 @@ struct Range {
     std::uint32_t max;
 };
 
+bool parse_lending(const char* word, Lending& lending) noexcept {
+    constexpr struct {
+        const char* name;
+        Lending value;
+    } kLendings[] = {
+        {"none", Lending::none}, {"callbacks", Lending::callbacks}, {"callers", Lending::callers}};
+    for (const auto& entry : kLendings) {
+        if (std::strcmp(word, entry.name) != 0)
+            continue;
+        lending = entry.value;
+        return true;
+    }
+    return false;
+}
+
 bool in_range(const Range& range, Error& error) noexcept {
     if (range.value >= range.min && range.value <= range.max)
         return true;
@@ -49,6 +64,7 @@ Environment read_environment() noexcept {
     environment.backend = ::secure_getenv("IOENGINE_BACKEND");
     environment.log = ::secure_getenv("IOENGINE_LOG");
     environment.disable = ::secure_getenv("IOENGINE_DISABLE");
+    environment.lending = ::secure_getenv("IOENGINE_LENDING");
     const char* stats = ::secure_getenv("IOENGINE_STATS");
     environment.stats_at_exit = stats != nullptr && std::strcmp(stats, "exit") == 0;
     return environment;
@@ -73,7 +89,7 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
         if (!in_range(range, error))
             return false;
     if (options.backend > Backend::null || options.threading != Threading::split ||
-        options.lending > Lending::callbacks || options.log_level > LogLevel::off) {
+        options.lending > Lending::callers || options.log_level > LogLevel::off) {
         fill_error(error, ErrorCode::invalid_argument, 0,
                    "Options::backend, threading, lending or log_level is no value of its enum",
                    "use the enumerators of ioengine/options.hpp");
@@ -106,7 +122,22 @@ LogLevel log_level_of(const Options& options, const Environment& environment) no
     return level;
 }
 
-ContextConfig config_of(const Options& options, const FeatureSet& disabled) noexcept {
+Lending lending_of(const Options& options, const Environment& environment,
+                   const FeatureSet& disabled, Log& log) noexcept {
+    Lending lending = options.lending;
+    const bool asks = environment.lending != nullptr && lending == Lending::callbacks;
+    if (asks && !parse_lending(environment.lending, lending))
+        log.write(LogLevel::warning,
+                  "IOENGINE_LENDING=%s is ignored: use none, callbacks or callers",
+                  environment.lending);
+    if (disabled.has(Feature::callback_lending))
+        return Lending::none;
+    if (lending == Lending::callers && disabled.has(Feature::caller_lending))
+        return Lending::callbacks;
+    return lending;
+}
+
+ContextConfig config_of(const Options& options, Lending lending) noexcept {
     ContextConfig config;
     config.depth = options.depth;
     config.queue_limit = options.queue_limit;
@@ -115,8 +146,8 @@ ContextConfig config_of(const Options& options, const FeatureSet& disabled) noex
     config.priority_burst = options.priority_burst;
     config.watchdog_ms = options.watchdog_ms;
     config.histograms = options.histograms;
-    config.lends =
-        options.lending == Lending::callbacks && !disabled.has(Feature::callback_lending);
+    config.lends = lending != Lending::none;
+    config.callers_lend = lending == Lending::callers;
     config.sink = options.sink;
     config.sink_user = options.sink_user;
     if (options.workers != nullptr) {

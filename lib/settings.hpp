@@ -19,6 +19,7 @@ struct Environment {
     const char* backend = nullptr;  // IOENGINE_BACKEND
     const char* log = nullptr;      // IOENGINE_LOG
     const char* disable = nullptr;  // IOENGINE_DISABLE
+    const char* lending = nullptr;  // IOENGINE_LENDING
     bool stats_at_exit = false;     // IOENGINE_STATS=exit
 };
 Environment read_environment() noexcept;
@@ -28,7 +29,10 @@ Environment read_environment() noexcept;
 bool check_options(const Options& options, std::uint32_t header, Error& error) noexcept;
 
 LogLevel log_level_of(const Options& options, const Environment& environment) noexcept;
-ContextConfig config_of(const Options& options, const FeatureSet& disabled = {}) noexcept;
+// What the options ask for, or in place of `callbacks` the environment; less what is disabled.
+Lending lending_of(const Options& options, const Environment& environment,
+                   const FeatureSet& disabled, Log& log) noexcept;
+ContextConfig config_of(const Options& options, Lending lending) noexcept;
 ThreadSetup thread_setup_of(const Options& options) noexcept;
 
 // Which backend is asked for, and by whom. An unknown name in the environment is logged and

@@ -31,11 +31,8 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
     if (config.histograms)
         request.submit_ns = clock_ns();
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
-    if (pushed == RequestQueue::Pushed::yes) {
-        // Nor does a callback on a thread that submits afterwards: lend_step(), submit_own().
-        if (how == Push::wakes && (!config.lends || config.sink != nullptr || !in_own_callback))
-            wake_for_work();
-    }
+    if (pushed == RequestQueue::Pushed::yes && how == Push::wakes)
+        tell_submitter(in_own_callback);
     if (pushed == RequestQueue::Pushed::full)
         wake_for_work();  // quiet ones may fill it, and their owner be in no hurry
     if (pushed == RequestQueue::Pushed::no_memory)
@@ -53,6 +50,15 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
         break;
     }
     return {ErrorCode::no_memory, "no memory for a block of the queue; try again later"};
+}
+
+void IoSharedContext::tell_submitter(bool in_own_callback) noexcept {
+    if (in_own_callback && config.lends && config.sink == nullptr)
+        return;  // the thread that runs the callback hands over afterwards: lend_step(), Waiter
+    if (config.callers_lend && !in_own_callback && callers_step.run != nullptr)
+        callers_step.run(callers_step.user);
+    else
+        wake_for_work();
 }
 
 RequestQueue& IoSharedContext::queue_of(Channel channel) noexcept {

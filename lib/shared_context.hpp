@@ -41,6 +41,8 @@ struct ContextConfig {
     bool histograms = false;
     // What callbacks on the poller submit, the poller hands over: Lending::callbacks.
     bool lends = false;
+    // Whoever submits hands over, too: Lending::callers.
+    bool callers_lend = false;
     // Takes deliveries in place of the poller; null: the poller runs them.
     void (*sink)(void* user, Delivery delivery) = nullptr;
     void* sink_user = nullptr;
@@ -54,6 +56,13 @@ struct Turns {
     bool reads = true;
     std::uint32_t left = 0;          // of the budget of the turn
     std::uint32_t priority_run = 0;  // priority requests in a row
+};
+
+// Lets the calling thread borrow the submit role for a step. Set by whoever holds the roles, before
+// anything is submitted.
+struct CallersStep {
+    void (*run)(void* user) = nullptr;
+    void* user = nullptr;
 };
 
 class IoSharedContext {
@@ -132,6 +141,7 @@ class IoSharedContext {
     // constant after construction
     const ContextConfig config;
     Log& log;
+    CallersStep callers_step;
 
     // any thread
     // What every submission writes and every step of the submitter reads: one line, so that it is
@@ -146,6 +156,10 @@ class IoSharedContext {
     alignas(64) ReadyList ready;   // finished without the kernel; any thread to poll role
     Nudge nudge;
     alignas(64) Standby standby;
+    // With a watchdog: the submitter sleeps without a limit. Set by it before it looks whether
+    // anything is on its way for the last time; whoever hands over in its place looks here
+    // afterwards, and wakes it. Each side has a fence in between: one of them sees the other.
+    std::atomic<bool> unwatched{false};
     alignas(64) Closing closing;
     SharedCounters shared_counters;
 
@@ -162,6 +176,8 @@ class IoSharedContext {
 
   private:
     RequestQueue& queue_of(Channel channel) noexcept;
+    // After a push that is not quiet.
+    void tell_submitter(bool in_own_callback) noexcept;
     void count_wake(bool made_a_call) noexcept {
         if (made_a_call)
             shared_counters.submitter_wakes.add(1);

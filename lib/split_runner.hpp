@@ -47,6 +47,12 @@ class SplitRunner final : public Runner {
     SplitRunner(const RunnerSetup& setup, std::unique_ptr<D> driver)
         : context_(*setup.context), threads_(setup.threads), driver_(std::move(driver)),
           offload_(context_, threads_), loop_(context_, poll_, side_, *driver_, &offload_) {
+        context_.callers_step = {[](void* user) {
+                                     auto& self = *static_cast<SplitRunner*>(user);
+                                     submit_as_caller(self.context_, self.side_, *self.driver_,
+                                                      &self.offload_);
+                                 },
+                                 this};
         if (context_.config.watchdog_ms != 0)
             reported_.resize(driver_->slots().depth());
     }
@@ -133,23 +139,38 @@ class SplitRunner final : public Runner {
                 break;
             if (!outcome.moved && context_.submitter.announce(seen, outcome.wants) &&
                 !missed_slots(outcome, *driver_))
-                context_.submitter.sleep(seen, outcome.wants, watch(outcome.limit_ns));
+                sleep(seen, outcome);
         }
         context_.closing.submitter_left.store(true, std::memory_order_release);
         context_.closing.left.notify_urgent();
     }
 
+    void sleep(std::uint32_t seen, const SubmitOutcome& outcome) noexcept {
+        context_.submitter.sleep(seen, outcome.wants, watch(outcome.limit_ns));
+        context_.unwatched.store(false, std::memory_order_relaxed);
+    }
+
     // With a watchdog: reports what is overdue, and cuts a sleep short until all has completed.
     std::int64_t watch(std::int64_t limit_ns) noexcept {
         const std::int64_t watchdog_ns = std::int64_t{context_.config.watchdog_ms} * 1'000'000;
-        // `completed` first. Not whether a slot is in use: a callback that is running now may
-        // submit, and a borrower hand it over, without a word to this thread.
-        const std::uint64_t completed = context_.completed();
-        if (watchdog_ns == 0 || completed == context_.accepted())
+        if (watchdog_ns == 0)
             return limit_ns;
+        if (nothing_is_pending()) {
+            context_.unwatched.store(true, std::memory_order_relaxed);
+            std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with borrowers
+            if (nothing_is_pending())
+                return limit_ns;
+        }
         report_overdue(static_cast<std::uint64_t>(watchdog_ns));
         const std::int64_t nap = watchdog_ns / 2 + 1'000'000;
         return limit_ns == EventCount::kNoLimit || limit_ns > nap ? nap : limit_ns;
+    }
+
+    // `completed` first. Not whether a slot is in use: a callback that is running now may submit,
+    // and a borrower hand it over, without a word to this thread.
+    bool nothing_is_pending() const noexcept {
+        const std::uint64_t completed = context_.completed();
+        return completed == context_.accepted();
     }
 
     void report_overdue(std::uint64_t limit_ns) noexcept {

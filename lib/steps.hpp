@@ -76,20 +76,25 @@ constexpr std::int64_t backoff_ns(std::uint32_t attempt) noexcept {
 }
 
 // Who holds the submit role: the thread that is there for it, or one that has other things to do:
-// the poller, or a thread inside wait(), which hands over its own requests only.
+// the poller; a thread inside wait(), which hands over its own requests only; or a thread that has
+// just submitted one, which must not be kept waiting.
 class Holder {
   public:
     static Holder submitter() noexcept { return {Kind::submitter, nullptr}; }
     static Holder poller() noexcept { return {Kind::poller, nullptr}; }
     static Holder waiter(const WaitWord& word) noexcept { return {Kind::waiter, &word}; }
+    static Holder caller() noexcept { return {Kind::caller, nullptr}; }
 
     bool borrows() const noexcept { return kind_ != Kind::submitter; }
+    // Will it look for completions after this?
+    bool reaps() const noexcept { return kind_ == Kind::poller || kind_ == Kind::waiter; }
+    bool is_caller() const noexcept { return kind_ == Kind::caller; }
     bool owns(const Request& request) const noexcept {
         return kind_ != Kind::waiter || word_->counts(request);
     }
 
   private:
-    enum class Kind : std::uint8_t { submitter, poller, waiter };
+    enum class Kind : std::uint8_t { submitter, poller, waiter, caller };
     Holder(Kind kind, const WaitWord* word) noexcept : kind_(kind), word_(word) {}
     Kind kind_;
     const WaitWord* word_;
@@ -114,8 +119,8 @@ class SlotFiller {
         switch (driver_.route(request)) {
         case Route::kernel:
             // Those behind it are not to overtake it.
-            if (holder_.borrows() &&
-                (!role_.set_aside.empty() || driver_.may_block(request) || !holder_.owns(request)))
+            if (holder_.borrows() && (!role_.set_aside.empty() || keeps_holder_waiting(request) ||
+                                      !holder_.owns(request)))
                 role_.set_aside.push(request);
             else
                 driver_.push(request, now_);
@@ -143,6 +148,9 @@ class SlotFiller {
     }
 
   private:
+    bool keeps_holder_waiting(const Request& request) noexcept {
+        return holder_.is_caller() ? driver_.may_wait(request) : driver_.may_block(request);
+    }
     void finish(Request& request, std::int64_t result) noexcept {
         request.result = result;
         context_.ready.push(request);
@@ -351,8 +359,8 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
         !cancelling && free_slots == 0 && (!role.set_aside.empty() || context.backlog() != 0);
     if (outcome.starved)
         outcome.wants = EventCount::Wants::urgent_only;
-    // Somebody has to reap what is on its way now, or lies on the ready list. A borrower does.
-    if (!holder.borrows() && context.standby.must_call())
+    // Somebody has to reap what is on its way now, or lies on the ready list.
+    if (!holder.reaps() && context.standby.must_call())
         context.standby.call_poller();
     return outcome;
 }
@@ -628,20 +636,11 @@ void lend_step(IoSharedContext& context, SubmitSide& side, PollRole* role, D& dr
         context.wake_urgently();
 }
 
-// A thread inside wait(): hands over what it has queued quietly, `staged` requests, if it can; else
-// the submitter is woken for it. It touches nobody else's: on io_uring a completion interrupts the
-// thread that submitted, and this one will be elsewhere by then. Never waits, and never keeps a
-// timer.
+// A borrower that is no engine thread: hands over what it may, and wakes the submitter for the
+// rest. Never waits, and never keeps a timer.
 template <Driver D>
-void submit_own(IoSharedContext& context, SubmitSide& side, D& driver, Offload* offload,
-                const WaitWord& word, std::uint64_t staged) {
-    const std::uint64_t queued = context.backlog();
-    if (queued == 0)
-        return;
-    if (queued > staged) {
-        context.wake_for_work();
-        return;
-    }
+void borrow_submit_role(IoSharedContext& context, SubmitSide& side, D& driver, Offload* offload,
+                        Holder holder) {
     auto& slots = driver.slots();
     bool urgent = false;
     bool noted = true;
@@ -655,17 +654,45 @@ void submit_own(IoSharedContext& context, SubmitSide& side, D& driver, Offload* 
                  slots.has_continuation() || slots.has_put_off() ||
                  context.closing.cancelling.load(std::memory_order_acquire);
         if (!urgent) {
-            const SubmitOutcome outcome =
-                submit_step(context, side.role, driver, offload, Holder::waiter(word));
+            const SubmitOutcome outcome = submit_step(context, side.role, driver, offload, holder);
             side.note_set_aside();
             urgent = outcome.gave_back || outcome.limit_ns != EventCount::kNoLimit ||
                      !side.role.set_aside.empty();
+            if (outcome.handed != 0 && context.config.watchdog_ms != 0) {
+                std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with watch()
+                urgent |= context.unwatched.load(std::memory_order_relaxed);
+            }
         }
         noted = side.lock.release();
     }
     if (urgent)
         context.wake_urgently();
     else if (context.backlog() != 0)
+        context.wake_for_work();
+}
+
+// A thread inside wait(): hands over what it has queued quietly, `staged` requests, if it can; else
+// the submitter is woken for it. It touches nobody else's: on io_uring a completion interrupts the
+// thread that submitted, and this one will be elsewhere by then.
+template <Driver D>
+void submit_own(IoSharedContext& context, SubmitSide& side, D& driver, Offload* offload,
+                const WaitWord& word, std::uint64_t staged) {
+    const std::uint64_t queued = context.backlog();
+    if (queued == 0)
+        return;
+    if (queued > staged)
+        context.wake_for_work();
+    else
+        borrow_submit_role(context, side, driver, offload, Holder::waiter(word));
+}
+
+// Lending::callers: a thread that has just queued a request. A submitter that sleeps stays asleep;
+// one that is awake, or waits for slots, hears of it as always.
+template <Driver D>
+void submit_as_caller(IoSharedContext& context, SubmitSide& side, D& driver, Offload* offload) {
+    if (context.submitter.somebody_wants_anything())  // [model: lend-4]
+        borrow_submit_role(context, side, driver, offload, Holder::caller());
+    else
         context.wake_for_work();
 }
 

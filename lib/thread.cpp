@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <exception>
 
 namespace ioengine {
 inline namespace v0 {
@@ -44,6 +45,32 @@ void* enter(void* argument) noexcept {
     return nullptr;
 }
 
+// The new thread inherits the mask, so no signal can reach it before it would block them.
+bool create_with_signals_blocked(pthread_t& thread, void* (*body)(void*), void* argument) noexcept {
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool created = ::pthread_create(&thread, nullptr, body, argument) == 0;
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return created;
+}
+
+struct Errand {
+    const std::function<void()>& body;
+    std::exception_ptr thrown;
+};
+
+void* run_errand(void* argument) noexcept {
+    auto& errand = *static_cast<Errand*>(argument);
+    try {
+        errand.body();
+    } catch (...) {
+        errand.thrown = std::current_exception();
+    }
+    return nullptr;
+}
+
 }  // namespace
 
 bool Thread::start(std::function<void()> body, const ThreadSetup& setup, ThreadRole role) noexcept {
@@ -51,13 +78,7 @@ bool Thread::start(std::function<void()> body, const ThreadSetup& setup, ThreadR
     std::unique_ptr<Start> start(new (std::nothrow) Start{std::move(body), setup, role});
     if (start == nullptr)
         return false;
-    // The new thread inherits the mask, so no signal can reach it before it would block them.
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    joinable_ = ::pthread_create(&thread_, nullptr, enter, start.get()) == 0;
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    joinable_ = create_with_signals_blocked(thread_, enter, start.get());
     if (joinable_)
         static_cast<void>(start.release());  // the thread's now
     return joinable_;
@@ -67,6 +88,18 @@ void Thread::join() noexcept {
     if (joinable_)
         ::pthread_join(thread_, nullptr);
     joinable_ = false;
+}
+
+void run_elsewhere(const std::function<void()>& body) {
+    Errand errand{body, nullptr};
+    pthread_t thread{};
+    if (!create_with_signals_blocked(thread, run_errand, &errand)) {
+        body();
+        return;
+    }
+    ::pthread_join(thread, nullptr);
+    if (errand.thrown != nullptr)
+        std::rethrow_exception(errand.thrown);
 }
 
 }  // namespace v0

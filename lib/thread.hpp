@@ -37,5 +37,9 @@ class Thread {
     bool joinable_ = false;
 };
 
+// Runs `body` on a thread that ends with it; here, if the system has no thread to give. For what
+// leaves its mark on the thread that does it. What `body` throws comes out.
+void run_elsewhere(const std::function<void()>& body);
+
 }  // namespace v0
 }  // namespace ioengine

@@ -64,6 +64,8 @@ concept AioKernel = requires(K& kernel, iocb** list, io_event* events, iocb& con
     noexcept->std::same_as<std::int64_t>;
     { kernel.is_stream(r) }
     noexcept->std::same_as<bool>;
+    { kernel.is_direct(r) }
+    noexcept->std::same_as<bool>;
     { kernel.completions_ready() }
     noexcept->std::same_as<unsigned>;
 };
@@ -106,6 +108,8 @@ class AioDriver {
 
     // io_submit(2) itself waits for a pipe, a socket or a terminal.
     bool may_block(const Request& request) noexcept { return kernel_.is_stream(request); }
+    // Nor does it return before the device has answered, unless the file is opened for direct I/O.
+    bool may_wait(const Request& request) noexcept { return !kernel_.is_direct(request); }
     std::size_t room() const noexcept { return SIZE_MAX; }  // a place for every slot
     void push(Request& request, std::uint64_t now) noexcept { add(slots_.take(request, now)); }
     void push_again(AioSlot& slot) noexcept { add(slot); }

@@ -8,6 +8,7 @@
 #include "lib/config.hpp"
 #include "lib/runner.hpp"
 #include "lib/split_runner.hpp"
+#include "lib/thread.hpp"
 
 #if IOENGINE_HAVE_AIO
 #include "drivers/aio/aio_backend.hpp"
@@ -133,16 +134,15 @@ void fill_unavailable(const ProbeReport& report, Error& error) noexcept {
     fill_error(error, ErrorCode::unsupported, probe.sys_errno, message, probe.hint);
 }
 
-}  // namespace
-
-void probe_backends(const BackendWish& wish, const FeatureSet& disabled, ProbeReport& report) {
-    choose(wish, disabled, true, report);
-}
-
-std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& report, Error& error) {
+std::unique_ptr<Runner> make_runner_here(const RunnerSetup& setup, ProbeReport& report,
+                                         Error& error) {
     choose(setup.wish, setup.disabled, false, report);
     note_feature(report, "callback_lending", !setup.disabled.has(Feature::callback_lending))
         .in_force = setup.context->config.lends;
+    note_feature(report, "caller_lending",
+                 !setup.disabled.has(Feature::callback_lending) &&
+                     !setup.disabled.has(Feature::caller_lending))
+        .in_force = setup.context->config.callers_lend;
     switch (report.backend) {
     case Backend::automatic:
         fill_unavailable(report, error);
@@ -180,6 +180,23 @@ std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& repor
     fill_error(error, ErrorCode::unsupported, 0, "this backend is not compiled into this library",
                "rebuild with meson setup -During=enabled -Daio=enabled");
     return nullptr;
+}
+
+}  // namespace
+
+// A thread that has made a ring, or submitted to one, is interrupted when the ring ends, some
+// milliseconds after it was closed: io_ring_exit_work() sends each of them task work with a signal
+// (io_uring/io_uring.c), and whatever it waits for fails with EINTR. So it is not the user's thread
+// that probes and makes rings, but one that ends with that.
+
+void probe_backends(const BackendWish& wish, const FeatureSet& disabled, ProbeReport& report) {
+    run_elsewhere([&] { choose(wish, disabled, true, report); });
+}
+
+std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& report, Error& error) {
+    std::unique_ptr<Runner> runner;
+    run_elsewhere([&] { runner = make_runner_here(setup, report, error); });
+    return runner;
 }
 
 }  // namespace v0

@@ -34,6 +34,7 @@ class NullDriver {
     std::int64_t run_here(const Request&) noexcept { return 0; }
 
     bool may_block(const Request&) const noexcept { return false; }
+    bool may_wait(const Request&) const noexcept { return false; }
     std::size_t room() const noexcept { return SIZE_MAX; }  // a place for every slot
     void push(Request& request, std::uint64_t now) noexcept {
         push_again(slots_.take(request, now));

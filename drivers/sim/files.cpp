@@ -121,6 +121,11 @@ bool SimFiles::is_stream(int fd) noexcept {
     return file != nullptr && file->kind == SimFile::Kind::stream;
 }
 
+bool SimFiles::is_direct(int fd) noexcept {
+    const SimFile* file = find(fd);
+    return file != nullptr && file->direct && file->kind != SimFile::Kind::stream;
+}
+
 int SimFiles::alignment_refusal(const Request& request) noexcept {
     const SimFile* file = find(request.fd);
     if (file == nullptr || !file->direct || !moves_bytes(request.action))

@@ -67,6 +67,7 @@ class SimFiles {
     FileShape shape_of(int fd) noexcept;
     int alignment_refusal(const Request& request) noexcept;
     bool is_stream(int fd) noexcept;
+    bool is_direct(int fd) noexcept;
 
   private:
     std::vector<SimFile> files_;

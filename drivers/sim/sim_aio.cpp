@@ -146,6 +146,10 @@ bool SimAio::is_stream(const Request& request) const noexcept {
     return request.offset == 0 && world_->files.is_stream(request.fd);
 }
 
+bool SimAio::is_direct(const Request& request) const noexcept {
+    return !moves_bytes(request.action) || world_->files.is_direct(request.fd);
+}
+
 int SimAio::alignment_refusal(const Request& request) const noexcept {
     if (world_->watcher.scheduled != nullptr)
         world_->watcher.scheduled(world_->watcher.user, request);

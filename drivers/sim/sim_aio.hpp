@@ -35,6 +35,7 @@ class SimAio {
     FileShape shape_of(int fd) const noexcept;
     int alignment_refusal(const Request& request) const noexcept;
     bool is_stream(const Request& request) const noexcept;
+    bool is_direct(const Request& request) const noexcept;
     std::int64_t run_here(const Request& request) noexcept { return world_->run_here(request); }
 
   private:

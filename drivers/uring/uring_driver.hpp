@@ -98,6 +98,7 @@ class UringDriver {
     // -- submit role -------------------------------------------------------------------------
 
     bool may_block(const Request&) const noexcept { return false; }  // io_uring waits on its own
+    bool may_wait(const Request&) const noexcept { return false; }
     Route route(const Request& request) const noexcept {
         if (request.action == IOAction::fallocate && !setup_.has_fallocate)
             return Route::offload;

@@ -30,6 +30,7 @@ enum class Threading : std::uint8_t {
 enum class Lending : std::uint8_t {
     none = 0,   // never: every request passes through both threads
     callbacks,  // what callbacks submit, the poller hands to the kernel right after them
+    callers,    // likewise; and a thread that submits while the submitter sleeps does it itself
 };
 
 enum class ThreadRole : std::uint8_t { submitter = 0, poller, worker, offload };
@@ -64,6 +65,15 @@ struct Options {
     // has the poller wait wherever io_submit(2) waits: for buffered files (use O_DIRECT) until the
     // device has answered. Transfers on pipes and sockets stay with the submitter; give them offset
     // 0, by which they are told from files.
+    //
+    // `callers` spares another wake-up, and makes the submitting threads enter the kernel. On
+    // io_uring that is dangerous for threads that do other things: a completion interrupts the
+    // thread that submitted, whose epoll_wait(2), recv(2) or semtimedop(2) then fails with EINTR,
+    // and its exit cancels what waits for a pipe or socket. With AIO it costs two system calls per
+    // transfer, and only transfers on files opened with O_DIRECT are handed over that way.
+    //
+    // IOENGINE_LENDING=none|callbacks|callers in the environment replaces `callbacks`, for trying
+    // out.
     Lending lending = Lending::callbacks;
 
     // Where callbacks run: a pool that may serve several contexts, or (null) the poller thread.

@@ -8,7 +8,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 using namespace ioengine;
 
@@ -69,6 +72,67 @@ TEST_EACH_BACKEND("a chain of callbacks wakes the submitter once, not once per l
     REQUIRE(chain.bytes == kLinks * sizeof(chain.page));
     // The first link; and any that an odd EAGAIN or a slow helper may cost.
     REQUIRE(io.stats().submitter_wakes < kLinks / 20);
+}
+
+TEST_EACH_BACKEND("with callers lending, a thread that submits hands over by itself", "[lending]") {
+    constexpr int kReads = 300;
+    test::TempFile file(4096);
+    auto page = AlignedBuffer::create(4096);
+    REQUIRE(page);
+    auto io = make_lending(backend, Lending::callers);
+    if (!lends(io))
+        SKIP_TEST("lending is switched off by IOENGINE_DISABLE");
+    if (!file.direct())
+        SKIP_TEST("no file system with direct I/O here: AIO would leave it to the submitter");
+    for (int i = 0; i < kReads; ++i)
+        REQUIRE(test::result_of(io, [&](Request& request) {
+                    request.prepare_read(file.direct_fd(), page->data(), 4096, 0);
+                }).bytes() == 4096);
+    // Each but the first few finds the submitter asleep, and leaves it there.
+    REQUIRE(io.stats().submitter_wakes < kReads / 4);
+    REQUIRE(io.shutdown().clean);
+}
+
+TEST_EACH_BACKEND("with callers lending, a thread is not kept waiting by a pipe", "[lending]") {
+    test::Pipe pipe;
+    test::TempFile file(4096);
+    char byte = 0;
+    auto io = make_lending(backend, Lending::callers);
+    test::PipeEnder ender(pipe);
+    test::KeptEvent read;
+    read.prepare_read(pipe.read_end(), &byte, 1, 0);
+    REQUIRE(io.submit(read));  // AIO would wait here for what comes next
+    pipe.feed("x", 1);
+    read.callback.done.wait();
+    REQUIRE(byte == 'x');
+}
+
+TEST_EVERY_BACKEND("many threads that lend lose nothing", "[lending]") {
+    constexpr std::size_t kThreads = 4;
+    constexpr std::size_t kEach = 2'000;
+    test::Tracker tracker(kThreads * kEach);
+    std::vector<std::unique_ptr<test::TrackedEvent>> events;
+    for (std::size_t i = 0; i < kThreads * kEach; ++i)
+        events.push_back(std::make_unique<test::TrackedEvent>(test::Tracked{&tracker, i}));
+    test::TempFile file(4096);
+    char page[64];
+    auto io = make_lending(backend, Lending::callers, 8);
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t < kThreads; ++t)
+        threads.emplace_back([&, t] {
+            for (std::size_t i = t * kEach; i < (t + 1) * kEach; ++i) {
+                if (i % 3 == 0)
+                    events[i]->prepare_nop();
+                else
+                    events[i]->prepare_read(i % 2 == 0 ? file.fd() : test::kClosedFd, page, 64, 0);
+                tracker.submitted(i, io.submit_wait(*events[i]));
+            }
+        });
+    for (std::thread& thread : threads)
+        thread.join();
+    REQUIRE(io.shutdown().clean);
+    REQUIRE(tracker.accepted() == tracker.size());
+    tracker.require_exactly_once();
 }
 
 TEST_EVERY_BACKEND("without lending the submitter hands over what callbacks submit", "[lending]") {

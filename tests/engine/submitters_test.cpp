@@ -8,11 +8,16 @@
 
 #include "tests/support/support.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <thread>
@@ -75,32 +80,111 @@ std::atomic<std::uint64_t> SignalStorm::received_{0};
 
 }  // namespace
 
-TEST_EACH_BACKEND("a thread may end after it has submitted: every notice arrives",
+// How often epoll_wait(2) of a thread that has submitted fails with EINTR while its request, a read
+// of a pipe, is completed elsewhere.
+unsigned interrupted_waits(Backend backend, Lending lending, unsigned rounds) {
+    Options options;
+    options.lending = lending;
+    auto io = test::make_context(backend, options);
+    const test::Fd bell(::eventfd(0, EFD_CLOEXEC));
+    const test::Fd poll(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event interest{};
+    interest.events = EPOLLIN;
+    REQUIRE(::epoll_ctl(poll.get(), EPOLL_CTL_ADD, bell.get(), &interest) == 0);
+    unsigned interrupted = 0;
+    for (unsigned i = 0; i < rounds; ++i) {
+        test::Pipe pipe;
+        char byte = 0;
+        const test::PipeEnder ender(pipe);
+        const int rings = bell.get();
+        REQUIRE(io.read(pipe.read_end(), {&byte, 1}, 0, [rings](Result) {
+            const std::uint64_t one = 1;
+            if (::write(rings, &one, sizeof one) != sizeof one)
+                std::abort();
+        }));
+        std::thread feeder([&pipe] {
+            std::this_thread::sleep_for(2ms);
+            pipe.feed("x", 1);
+        });
+        epoll_event event{};
+        int ready = 0;
+        while ((ready = ::epoll_wait(poll.get(), &event, 1, -1)) < 0) {
+            REQUIRE(errno == EINTR);
+            ++interrupted;
+        }
+        REQUIRE(ready == 1);
+        std::uint64_t rung = 0;
+        REQUIRE(::read(bell.get(), &rung, sizeof rung) == sizeof rung);
+        feeder.join();
+        test::settle(io);  // the callback has returned: the pipe may go
+    }
+    return interrupted;
+}
+
+TEST_EACH_BACKEND("no system call of a thread that submits is interrupted",
+                  "[submitters][lending]") {
+    for (const Lending lending : {Lending::none, Lending::callbacks})
+        REQUIRE(interrupted_waits(backend, lending, 100) == 0);
+    const unsigned by_callers = interrupted_waits(backend, Lending::callers, 100);
+    // The danger that Options::lending tells of, and the reason why it is not the default.
+    INFO("with Lending::callers: " << by_callers << " of 100");
+    if (backend == Backend::aio)
+        REQUIRE(by_callers == 0);
+    else
+        REQUIRE(by_callers > 0);
+}
+
+TEST_EACH_BACKEND("ten thousand threads that submit one read each and end disturb nobody",
                   "[submitters][kernel-3]") {
-    constexpr std::size_t kThreads = 200;
-    test::TempFile file(kThreads * kBlock);
-    std::vector<unsigned char> content(kBlock);
+    constexpr std::size_t kThreads = test::kThreadSanitizer ? 1'000 : 10'000;
+    constexpr std::size_t kAtOnce = 16;
+    constexpr std::size_t kBlocks = 64;
+    test::TempFile file(kBlocks * kBlock);
     auto buffers = AlignedBuffer::create(kThreads * kBlock);
     REQUIRE(buffers);
-    for (std::size_t i = 0; i < kThreads; ++i) {
+    std::vector<unsigned char> content(kBlock);
+    for (std::size_t i = 0; i < kBlocks; ++i) {
         test::fill_pattern(content.data(), kBlock, i);
         file.put(content.data(), kBlock, i * kBlock);
     }
     test::Tracker tracker(kThreads);
     std::vector<std::unique_ptr<test::TrackedEvent>> events;
-    auto io = test::make_context(backend, 16);
     for (std::size_t i = 0; i < kThreads; ++i) {
         events.push_back(std::make_unique<test::TrackedEvent>(test::Tracked{&tracker, i}));
-        events[i]->prepare_read(file.direct_fd(), buffers->data() + i * kBlock, kBlock, i * kBlock);
-        std::thread([&, i] { tracker.submitted(i, io.submit(*events[i])); }).join();
+        events[i]->prepare_read(file.direct_fd(), buffers->data() + i * kBlock, kBlock,
+                                i % kBlocks * kBlock);
+    }
+    std::atomic<std::uint64_t> interrupted{0};
+    std::size_t kernel_workers = 0;
+    Options options;
+    options.depth = 32;
+    auto io = test::make_context(backend, options);
+    for (std::size_t begin = 0; begin < kThreads; begin += kAtOnce) {
+        std::vector<std::thread> threads;
+        for (std::size_t i = begin; i < std::min(begin + kAtOnce, kThreads); ++i)
+            threads.emplace_back([&, i] {
+                tracker.submitted(i, io.submit_wait(*events[i]));
+                // Long enough for its request to complete meanwhile, now and then.
+                const timespec moment{0, 50'000};
+                if (::nanosleep(&moment, nullptr) != 0 && errno == EINTR)
+                    interrupted.fetch_add(1);
+            });
+        for (std::thread& thread : threads)
+            thread.join();
+        kernel_workers = std::max(kernel_workers, test::threads_named("iou-").size());
     }
     tracker.wait_for_notices();
     REQUIRE(tracker.accepted() == kThreads);
     tracker.require_exactly_once();
-    for (std::size_t i = 0; i < kThreads; ++i) {
-        REQUIRE(tracker.result(i).raw() == kBlock);
-        REQUIRE(test::has_pattern(buffers->data() + i * kBlock, kBlock, i));
-    }
+    REQUIRE(interrupted.load() == 0);
+    // They belong to the thread that enters the ring, as many as requests are in flight: one pool
+    // for each producer would be thousands.
+    REQUIRE(kernel_workers <= 64);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < kThreads; ++i)
+        wrong += tracker.result(i).raw() != static_cast<std::int64_t>(kBlock) ||
+                 !test::has_pattern(buffers->data() + i * kBlock, kBlock, i % kBlocks);
+    REQUIRE(wrong == 0);
 }
 
 TEST_EACH_BACKEND("a request outlives its thread even if the kernel answers later",

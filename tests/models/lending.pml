@@ -118,11 +118,58 @@ inline step(moved, timed, starved, gave_back, room) {
     room = 0
 }
 
+// A producer that finds the submitter parked takes its role (VARIANT_callers_lend).
 proctype producer() {
     byte left = FOREIGN;
     byte seen;
+    byte room;
+    bool moved, timed, starved, gave_back, got, noted, urgent;
     do
-    :: left > 0 -> queued++; notify(seen, ANYTHING); left--
+    :: left > 0 ->
+        queued++;
+        left--;
+#ifdef VARIANT_callers_lend
+        seen = word & ANYTHING; /* lib/steps.hpp: lend-4 */
+        if
+        :: seen == 0 -> notify(seen, ANYTHING)
+        :: seen != 0 ->
+            do
+            ::
+                take(got);
+                if
+                :: !got -> break
+                :: got -> skip
+                fi;
+                urgent = (continuations > 0 || batched > 0);
+                if
+                :: urgent
+                :: !urgent ->
+                    step(moved, timed, starved, gave_back, room);
+#ifdef BUG_caller_keeps_the_timer
+                    urgent = gave_back
+#else
+                    urgent = (timed || gave_back)
+#endif
+                fi;
+                skip;
+                release(noted);
+                if
+                :: urgent -> notify(seen, 3); break
+                :: !urgent && noted
+                :: !urgent && !noted ->
+                    if
+                    :: queued > 0 -> notify(seen, ANYTHING)
+                    :: queued == 0
+                    fi;
+                    break
+                fi
+            od
+        fi;
+        skip;
+        d_step { seen = 0; moved = false; timed = false; starved = false; gave_back = false; got = false; noted = false; urgent = false }
+#else
+        notify(seen, ANYTHING)
+#endif
     :: left == 0 -> break
     od
 }

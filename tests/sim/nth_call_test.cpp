@@ -54,12 +54,21 @@ constexpr Case kCases[] = {
     {SimCall::operation, Fault::burst, 0, true},
 };
 
-sim::Outcome simulate(std::uint64_t seed, sim::Backend backend, bool lends, const FaultRule& rule,
-                      sim::SubjectPool& pool, sim::History& history) {
+struct LendingCase {
+    const char* name;
+    bool lends;
+    bool callers_lend;
+};
+constexpr LendingCase kLendings[] = {
+    {"none", false, false}, {"callbacks", true, false}, {"callers", true, true}};
+
+sim::Outcome simulate(std::uint64_t seed, sim::Backend backend, const LendingCase& lending,
+                      const FaultRule& rule, sim::SubjectPool& pool, sim::History& history) {
     sim::Scene scene = sim::draw_scene(seed, backend);
     scene.faults = {};
     scene.faults.rules = {rule};
-    scene.config.lends = lends;
+    scene.config.lends = lending.lends;
+    scene.config.callers_lend = lending.callers_lend;
     scene.config.depth = 4;
     scene.config.queue_limit = 8;
     scene.aio_events = 6;
@@ -94,19 +103,19 @@ std::uint64_t try_each_call(sim::Backend backend, const Case& tried, bool from_t
     sim::SubjectPool pool(100);
     const auto history = std::make_unique<sim::History>();
     std::uint64_t runs = 0;
-    for (std::uint64_t scene = 0; scene < 2 * kScenes; ++scene) {
-        const std::uint64_t seed = 1 + scene / 2;
-        const bool lends = scene % 2 != 0;
+    for (std::uint64_t scene = 0; scene < 3 * kScenes; ++scene) {
+        const std::uint64_t seed = 1 + scene / 3;
+        const LendingCase& lending = kLendings[scene % 3];
         bool untouched = false;
         for (std::uint64_t nth = 1; !untouched; ++nth, ++runs) {
             // What tells which run it was, should it fail.
             std::printf("scene %llu on %s, lending %s, %s, call %llu%s\n",
                         static_cast<unsigned long long>(seed), sim::backend_name(backend),
-                        lends ? "callbacks" : "none", ioengine::name_of(tried.fault).name,
+                        lending.name, ioengine::name_of(tried.fault).name,
                         static_cast<unsigned long long>(nth),
                         from_then_on ? " and all that follow" : "");
             const FaultRule rule{tried.call, nth, from_then_on, tried.fault, tried.value};
-            untouched = simulate(seed, backend, lends, rule, pool, *history).rules_obeyed == 0;
+            untouched = simulate(seed, backend, lending, rule, pool, *history).rules_obeyed == 0;
         }
     }
     return runs;

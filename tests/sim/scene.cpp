@@ -23,7 +23,8 @@ void draw_engine(Scene& scene, SimRandom& random) {
     scene.config.write_budget = static_cast<std::uint32_t>(random.between(1, 16));
     scene.config.priority_burst = random.pick(kBursts);
     scene.config.histograms = random.coin();
-    scene.config.lends = random.chance(600'000);
+    scene.config.lends = random.chance(700'000);
+    scene.config.callers_lend = scene.config.lends && random.chance(400'000);
 }
 
 void draw_kernel(Scene& scene, SimRandom& random) {

@@ -56,6 +56,14 @@ class Simulation {
                   scene.backend == Backend::uring),
           waiting_({context_, world_, history, oracle_, pool, user_, *driver_, poll_, side_},
                    scene_.waiters, random_.next()) {
+        context_.callers_step = {[](void* self) {
+                                     auto& simulation = *static_cast<Simulation*>(self);
+                                     simulation.user_.push_succeeded();
+                                     ioengine::submit_as_caller<D>(simulation.context_,
+                                                                   simulation.side_,
+                                                                   *simulation.driver_, nullptr);
+                                 },
+                                 this};
         watch();
     }
 

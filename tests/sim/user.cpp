@@ -73,9 +73,7 @@ void User::submit(Subject& subject, bool in_callback) {
     const Acceptance acceptance = try_submit(subject);
     full_in_row_ = acceptance.code() == ErrorCode::queue_full ? full_in_row_ + 1 : 0;
     noticed_when_full_ = oracle_.noticed_count();
-    if (acceptance)
-        oracle_.accepted(subject);
-    else
+    if (!acceptance)
         refused(subject, acceptance.code(), seen, in_callback);
 }
 
@@ -86,9 +84,13 @@ Acceptance User::try_submit(Subject& subject) {
         return well_formed;
     ioengine::Request& request = subject;
     ioengine::request_state::set_submitted(request);
+    Subject* const outer = std::exchange(pushing_, &subject);  // a callback may come in between
     const Acceptance acceptance = context_.push(request, request.channel);
     if (!acceptance)
         ioengine::request_state::set_idle(request);
+    else if (pushing_ == &subject)
+        oracle_.accepted(subject);
+    pushing_ = outer;
     return acceptance;
 }
 

@@ -14,6 +14,7 @@
 #include <ioengine/error.hpp>
 
 #include <cstdint>
+#include <utility>
 
 namespace sim {
 
@@ -36,6 +37,12 @@ class User {
     std::uint64_t thinks_until_ns() const noexcept { return thinks_until_ns_; }
     bool waits_for_space() const noexcept { return waiting_ != nullptr; }
     void act();
+
+    // What it is submitting is in its queue, and will be handed over before push() returns.
+    void push_succeeded() {
+        if (pushing_ != nullptr)
+            oracle_.accepted(*std::exchange(pushing_, nullptr));
+    }
 
     // -- for threads that wait ---------------------------------------------------------------
 
@@ -90,6 +97,7 @@ class User {
     std::uint32_t full_in_row_ = 0;        // refusals; it gives up for a while after some
     std::uint64_t noticed_when_full_ = 0;  // and goes on after another notice
     Subject* waiting_ = nullptr;           // for a place in its queue
+    Subject* pushing_ = nullptr;           // inside push(), not yet told to the oracle
     bool parked_ = false;                  // on the event count of those who wait
     ioengine::Channel waiting_channel_ = ioengine::Channel::automatic;
 };

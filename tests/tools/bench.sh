@@ -190,7 +190,7 @@ refuses '--plot' "${zero[@]}" --plot out.svg
 refuses 'supported: chain|wait|wake' "${zero[@]}" --mode sleep
 refuses 'supported: split' "${zero[@]}" --threading owner
 refuses 'supported: split' "${zero[@]}" --threading caller
-refuses 'supported: callbacks|none' "${zero[@]}" --lending callers
+refuses 'supported: callers|callbacks|none' "${zero[@]}" --lending all
 refuses 'supported: off' "${zero[@]}" --merge on
 refuses 'supported: auto|uring|aio|null' "${zero[@]}" --backend epoll
 refuses 'supported: randread|randwrite|randrw|read|write' "${zero[@]}" --rw trim

@@ -142,7 +142,7 @@ TEST_CASE("the context's configuration is what the options say", "[settings]") {
     options.priority_burst = 11;
     options.watchdog_ms = 12;
     options.histograms = true;
-    const ContextConfig config = config_of(options);
+    const ContextConfig config = config_of(options, options.lending);
     REQUIRE(config.depth == 7);
     REQUIRE(config.queue_limit == 8);
     REQUIRE(config.read_budget == 9);

@@ -35,8 +35,10 @@ constexpr std::array<Choice<ioengine::Backend>, 4> kBackends = {
      {"null", ioengine::Backend::null}}};
 constexpr std::array<Choice<ioengine::Threading>, 1> kThreadings = {
     {{"split", ioengine::Threading::split}}};
-constexpr std::array<Choice<ioengine::Lending>, 2> kLendings = {
-    {{"callbacks", ioengine::Lending::callbacks}, {"none", ioengine::Lending::none}}};
+constexpr std::array<Choice<ioengine::Lending>, 3> kLendings = {
+    {{"callers", ioengine::Lending::callers},
+     {"callbacks", ioengine::Lending::callbacks},
+     {"none", ioengine::Lending::none}}};
 constexpr std::array<Choice<bool>, 1> kMerges = {{{"off", false}}};
 enum class Peer : std::uint8_t { raw, fio, strict };
 constexpr std::array<Choice<Peer>, 3> kPeers = {
@@ -259,7 +261,11 @@ const char* mode_name(Mode mode) noexcept {
 }
 
 const char* lending_name(ioengine::Lending lending) noexcept {
-    return lending == ioengine::Lending::callbacks ? "callbacks" : "none";
+    for (const auto& choice : kLendings) {
+        if (choice.second == lending)
+            return choice.first;
+    }
+    return "unknown";
 }
 
 }  // namespace bench

@@ -28,11 +28,7 @@ test::Context make_lending(Backend backend, Lending lending, std::uint32_t depth
 }
 
 bool lends(const test::Context& io) {
-    const ProbeReport& report = io.report();
-    for (std::uint32_t i = 0; i < report.feature_count; ++i)
-        if (std::string(report.features[i].name) == "callback_lending")
-            return report.features[i].in_force;
-    return false;
+    return test::in_force(io, "callback_lending");
 }
 
 // A read whose callback submits the same again, until it has been done `links` times.

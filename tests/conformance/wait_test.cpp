@@ -30,11 +30,7 @@ namespace {
 constexpr std::size_t kBlock = 4096;
 
 bool lends(const test::Context& io) {
-    const ProbeReport& report = io.report();
-    for (std::uint32_t i = 0; i < report.feature_count; ++i)
-        if (std::string(report.features[i].name) == "callback_lending")
-            return report.features[i].in_force;
-    return false;
+    return test::in_force(io, "callback_lending");
 }
 
 // A file of `blocks` blocks; block i has pattern i.

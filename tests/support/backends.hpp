@@ -68,6 +68,15 @@ inline Context make_context(ioengine::Backend backend, std::uint32_t depth) {
     return make_context(backend, options);
 }
 
+// What the report says of a feature.
+inline bool in_force(const Context& io, const char* feature) {
+    const ioengine::ProbeReport& report = io.report();
+    for (std::uint32_t i = 0; i < report.feature_count; ++i)
+        if (std::strcmp(report.features[i].name, feature) == 0)
+            return report.features[i].in_force;
+    return false;
+}
+
 inline void run_on(ioengine::Backend backend, void (*body)(ioengine::Backend)) {
     require_backend(backend);
     body(backend);

@@ -101,6 +101,26 @@ TEST_CASE("headers of another minor version are refused, of another patch are no
     REQUIRE_FALSE(passes(options));
 }
 
+TEST_CASE("the environment's lending replaces the default, and nothing else", "[settings]") {
+    Options options;
+    Environment environment;
+    Log log;
+    REQUIRE(lending_of(options, environment, {}, log) == Lending::callbacks);
+    environment.lending = "callers";
+    REQUIRE(lending_of(options, environment, {}, log) == Lending::callers);
+    options.lending = Lending::none;
+    REQUIRE(lending_of(options, environment, {}, log) == Lending::none);
+    options.lending = Lending::callbacks;
+    environment.lending = "everything";
+    REQUIRE(lending_of(options, environment, {}, log) == Lending::callbacks);
+    FeatureSet disabled;
+    disabled.add(Feature::caller_lending);
+    options.lending = Lending::callers;
+    REQUIRE(lending_of(options, environment, disabled, log) == Lending::callbacks);
+    disabled.add(Feature::callback_lending);
+    REQUIRE(lending_of(options, environment, disabled, log) == Lending::none);
+}
+
 TEST_CASE("values beyond an enum, two takers of callbacks, a long thread name are refused",
           "[settings]") {
     Options options;
@@ -110,7 +130,7 @@ TEST_CASE("values beyond an enum, two takers of callbacks, a long thread name ar
     options.threading = static_cast<Threading>(1);
     REQUIRE_FALSE(passes(options));
     options = Options();
-    options.lending = static_cast<Lending>(2);
+    options.lending = static_cast<Lending>(3);
     REQUIRE_FALSE(passes(options));
     options = Options();
     options.log_level = static_cast<LogLevel>(7);

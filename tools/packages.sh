@@ -13,7 +13,7 @@ readonly PACKAGES_CORE=(
 )
 readonly PACKAGES_CHECK=(
     catch2 clang clang-format clang-tidy libclang-rt-14-dev libc++-dev libc++abi-dev
-    libseccomp-dev spin cmake fio strace shellcheck git ca-certificates binutils gcc
+    libseccomp-dev spin valgrind cmake fio strace shellcheck git ca-certificates binutils gcc
 )
 
 # Exit code of every script that cannot set itself up.

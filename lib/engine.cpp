@@ -55,7 +55,7 @@ Engine* Engine::create(const Options& options, std::uint32_t header, Error& erro
     return nullptr;
 }
 
-bool Engine::start(const Options& options, const Environment& environment, Error& error) noexcept {
+bool Engine::start(const Options& options, const Environment& environment, Error& error) {
     if (!fork_guard_.valid()) {
         fill_error(error, ErrorCode::no_memory, ENOMEM, "no memory for the context", "");
         return false;
@@ -149,16 +149,21 @@ Acceptance Engine::perform(Request& request, Channel channel) noexcept {
 ErrorCode Engine::wait(const WaitCall& call) noexcept {
     if (fork_guard_.in_child())
         return ErrorCode::forked;
-    if (call.done())
-        return ErrorCode::none;
-    if (would_deadlock())
-        return ErrorCode::would_deadlock;
-    return runner_->wait(call);
+    const bool done = call.done();
+    if (!done && !would_deadlock())
+        return runner_->wait(call);
+    // It will not come and hand over what it has staged.
+    if (call.staged != 0)
+        start();
+    return done ? ErrorCode::none : ErrorCode::would_deadlock;
 }
 
 ErrorCode Engine::wait(Request& request, std::int64_t limit_ns, bool helps) noexcept {
     // With a callback nobody can say that it has returned, for it may free the request.
     if (request.complete != nullptr)
+        return ErrorCode::invalid_argument;
+    // Counted by a Group: that one knows when it is done.
+    if (!request_state::is_in(request, request.word) && !request_state::is_idle(request))
         return ErrorCode::invalid_argument;
     return wait({WaitWord(request.word), nullptr, 0, limit_ns, helps});
 }
@@ -188,7 +193,7 @@ Acceptance Engine::submit_wait(Request& request, Channel channel,
 }
 
 bool Engine::would_deadlock() const noexcept {
-    return context_.in_callback() || (workers_ != nullptr && workers_->on_worker_thread());
+    return context_.inside_callback() || (workers_ != nullptr && workers_->on_worker_thread());
 }
 
 // -- the end ---------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Engine {
     Engine(const Options& options, const Environment& environment);
     ~Engine();
 
-    bool start(const Options& options, const Environment& environment, Error& error) noexcept;
+    bool start(const Options& options, const Environment& environment, Error& error);
     Acceptance count_refusal(Acceptance refusal) noexcept;
     // none: the request is well formed, and this process may submit it.
     Acceptance check(const Request& request, Channel channel) noexcept;

@@ -75,13 +75,24 @@ class Poller {
     enum class At : std::uint8_t { look, poll, lend, hand_on, rest, stand_by };
 
     void lend() noexcept {
-        if (context_.config.lends)
-            lend_step(context_, submit_, holds_ ? &poll_.role : nullptr, driver_, offload_);
+        if (!context_.config.lends)
+            return;
+        lend_step(context_, submit_, holds_ ? &poll_.role : nullptr, driver_, offload_);
+        if (!holds_)
+            leave_backlog();
+    }
+
+    // What found no slot waits for slots that somebody else will free, and announce to a submitter
+    // that waits for them: so it has to know.
+    void leave_backlog() noexcept {
+        if (context_.backlog() != 0)
+            context_.wake_for_work();
     }
 
     void hand_on() noexcept {
         if (!holds_ || !context_.standby.has_waiters())  // [model: wait-9]
             return;
+        leave_backlog();
         holds_ = false;
         poll_.lock.release();
         context_.standby.promote();

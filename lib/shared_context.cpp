@@ -16,7 +16,11 @@ inline namespace v0 {
 
 namespace {
 // Trivial, so that the library can be unloaded: no destructor is registered with any thread.
-thread_local IoSharedContext* t_running = nullptr;
+struct RunningCallback {
+    IoSharedContext* context;
+    const RunningCallback* outer;  // which waits for `context`
+};
+thread_local const RunningCallback* t_running = nullptr;
 }  // namespace
 
 Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) noexcept {
@@ -66,10 +70,10 @@ RequestQueue& IoSharedContext::queue_of(Channel channel) noexcept {
 }
 
 void IoSharedContext::run_completion(CompletionFunction complete, Request& request) noexcept {
-    IoSharedContext* const outer = t_running;
-    t_running = this;
+    const RunningCallback running{this, t_running};
+    t_running = &running;
     complete(&request);
-    t_running = outer;
+    t_running = running.outer;
 }
 
 void IoSharedContext::note(const Request& request) noexcept {
@@ -121,11 +125,18 @@ void IoSharedContext::finish_handed_out(Request& request) noexcept {
 }
 
 bool IoSharedContext::in_callback() const noexcept {
-    return t_running == this;
+    return t_running != nullptr && t_running->context == this;
+}
+
+bool IoSharedContext::inside_callback() const noexcept {
+    for (const RunningCallback* frame = t_running; frame != nullptr; frame = frame->outer)
+        if (frame->context == this)
+            return true;
+    return false;
 }
 
 IoSharedContext* IoSharedContext::of_running_callback() noexcept {
-    return t_running;
+    return t_running != nullptr ? t_running->context : nullptr;
 }
 
 std::uint64_t IoSharedContext::clock_ns() const noexcept {

@@ -112,8 +112,11 @@ class IoSharedContext {
         return handed_out_.load(std::memory_order_acquire);
     }
 
-    // True on a thread that is running a callback of this context.
+    // True on a thread that is running a callback of this context, and hands over what that submits
+    // afterwards.
     bool in_callback() const noexcept;
+    // The same, or that callback waits for another context, one of whose callbacks is running.
+    bool inside_callback() const noexcept;
     // The context whose callback this thread is running, or null.
     static IoSharedContext* of_running_callback() noexcept;
 

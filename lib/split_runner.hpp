@@ -46,7 +46,8 @@ class SplitRunner final : public Runner {
   public:
     SplitRunner(const RunnerSetup& setup, std::unique_ptr<D> driver)
         : context_(*setup.context), threads_(setup.threads), driver_(std::move(driver)),
-          offload_(context_, threads_), loop_(context_, poll_, side_, *driver_, &offload_) {
+          limits_waits_(driver_->limits_waits()), offload_(context_, threads_),
+          loop_(context_, poll_, side_, *driver_, &offload_) {
         context_.callers_step = {[](void* user) {
                                      auto& self = *static_cast<SplitRunner*>(user);
                                      submit_as_caller(self.context_, self.side_, *self.driver_,
@@ -86,7 +87,7 @@ class SplitRunner final : public Runner {
 
     ErrorCode wait(const WaitCall& call) noexcept override {
         using Next = typename Waiter<D>::Next;
-        Waiter<D> waiter(context_, poll_, side_, *driver_, &offload_, call);
+        Waiter<D> waiter(context_, poll_, side_, *driver_, &offload_, call, limits_waits_);
         const std::uint64_t begun = call.limit_ns < 0 ? 0 : now_ns();
         std::uint32_t failures = 0;
         ErrorCode code = ErrorCode::none;
@@ -237,6 +238,7 @@ class SplitRunner final : public Runner {
     IoSharedContext& context_;
     const ThreadSetup threads_;
     const std::unique_ptr<D> driver_;
+    const bool limits_waits_;
     Offload offload_;
     SubmitSide side_;
     PollSide poll_;

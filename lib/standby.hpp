@@ -7,7 +7,7 @@
 // to take it, and parks if it is held:
 //
 //   waiter                                   poller
-//     enter(): counted among the waiters       poll_step()
+//     join(): counted among the waiters        poll_step()
 //     try the role                             waiters? release it, promote() one that is parked
 //       got it: reap until its own are done    try the role again after each delivery; refused
 //       refused: enlist(), try again, park       and nothing to do: stand by, on an event count
@@ -53,10 +53,12 @@ class Standby {
 
     // -- waiters -----------------------------------------------------------------------------
 
-    // `reaps`: it will try to take the role, and calls leave() at the end.
-    void enter(bool reaps) noexcept {
+    // acquire: pairs with nothing; the closer looks at the count after all requests are done.
+    void enter() noexcept { count_.fetch_add(kInside, std::memory_order_acquire); }
+    // From now on it will try to take the role, and calls leave() at the end.
+    void join() noexcept {
         // [model: wait-1] seq_cst: comes before its look at the role.
-        count_.fetch_add(kInside + (reaps ? 1 : 0), std::memory_order_seq_cst);
+        count_.fetch_add(1, std::memory_order_seq_cst);
     }
     // About to park: from now on promote() finds it. Try the role once more afterwards.
     void enlist(Parked& waiter) noexcept {

@@ -88,6 +88,10 @@ class Holder {
     bool borrows() const noexcept { return kind_ != Kind::submitter; }
     // Will it look for completions after this?
     bool reaps() const noexcept { return kind_ == Kind::poller || kind_ == Kind::waiter; }
+    // If not, it hands over nobody else's requests, as a continuation may be.
+    bool is_engine_thread() const noexcept {
+        return kind_ == Kind::submitter || kind_ == Kind::poller;
+    }
     bool is_caller() const noexcept { return kind_ == Kind::caller; }
     bool owns(const Request& request) const noexcept {
         return kind_ != Kind::waiter || word_->counts(request);
@@ -296,7 +300,7 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     const bool cancelling = context.closing.cancelling.load(std::memory_order_acquire);
     if (cancelling)
         steps::cancel_everything(context, role, driver, refuse);
-    else
+    else if (holder.is_engine_thread())
         outcome.moved |= steps::push_continuations(context, driver);
     steps::SlotFiller<D> filler(context, role, driver, offload, holder);
     if (!holder.borrows())
@@ -582,6 +586,14 @@ WaitOutcome wait_step(IoSharedContext& context, PollRole& role, D& driver, const
     return outcome;
 }
 
+// After a borrower has handed over: does the submitter sleep without looking after the watchdog?
+inline bool is_unwatched(const IoSharedContext& context) noexcept {
+    if (context.config.watchdog_ms == 0)
+        return false;
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with SplitRunner's watch()
+    return context.unwatched.load(std::memory_order_relaxed);
+}
+
 // -- lending ---------------------------------------------------------------------------------
 
 // Within poll_step(), before it delivers, and after it has found something; on the same thread,
@@ -614,6 +626,8 @@ void lend_step(IoSharedContext& context, SubmitSide& side, PollRole* role, D& dr
                               (driver.slots().has_continuation() || driver.slots().has_put_off());
             side.note_set_aside();
             const bool noted = side.lock.release();
+            if (outcome.handed != 0 && is_unwatched(context))
+                context.wake_urgently();
             if (role != nullptr) {
                 role->owes = owes;
                 role->cap.submitted(outcome.handed, before, driver.completions_ready());
@@ -644,13 +658,14 @@ void borrow_submit_role(IoSharedContext& context, SubmitSide& side, D& driver, O
     auto& slots = driver.slots();
     bool urgent = false;
     bool noted = true;
+    constexpr int kStepsMax = 4;  // it has other things to do
     // Who was refused meanwhile is answered with another step, not with a wake-up: a submitter that
     // was woken for nothing comes for the role again, and leaves another note.
-    while (noted && !urgent) {
+    for (int i = 0; noted && !urgent; ++i) {
         if (!side.lock.try_take())
             return;  // whoever holds it has our note
         // acquire: as in submit_step().
-        urgent = side.role.attempts != 0 || !side.role.set_aside.empty() ||
+        urgent = i == kStepsMax || side.role.attempts != 0 || !side.role.set_aside.empty() ||
                  slots.has_continuation() || slots.has_put_off() ||
                  context.closing.cancelling.load(std::memory_order_acquire);
         if (!urgent) {
@@ -658,10 +673,7 @@ void borrow_submit_role(IoSharedContext& context, SubmitSide& side, D& driver, O
             side.note_set_aside();
             urgent = outcome.gave_back || outcome.limit_ns != EventCount::kNoLimit ||
                      !side.role.set_aside.empty();
-            if (outcome.handed != 0 && context.config.watchdog_ms != 0) {
-                std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with watch()
-                urgent |= context.unwatched.load(std::memory_order_relaxed);
-            }
+            urgent |= slots.has_continuation() || (outcome.handed != 0 && is_unwatched(context));
         }
         noted = side.lock.release();
     }

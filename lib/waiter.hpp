@@ -25,20 +25,23 @@ class Waiter {
     };
 
     Waiter(IoSharedContext& context, PollSide& poll, SubmitSide& submit, D& driver,
-           Offload* offload, const WaitCall& call) noexcept
+           Offload* offload, const WaitCall& call, bool limits_waits) noexcept
         : context_(context), poll_(poll), submit_(submit), driver_(driver), offload_(offload),
-          call_(call), parked_(call.word) {}
+          call_(call), parked_(call.word), limits_waits_(limits_waits) {}
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
 
     void begin() noexcept {
         const bool limited = call_.limit_ns >= 0;
-        reaps_ = context_.config.lends && (!limited || driver_.limits_waits());
+        reaps_ = context_.config.lends && (!limited || limits_waits_);
         // Requests that it leaves behind would interrupt it wherever it is then.
         submits_ = reaps_ && !((limited || call_.one != nullptr) && driver_.interrupts_submitter());
-        context_.standby.enter(reaps_);
+        context_.standby.enter();
         if (call_.staged != 0)
             hand_over(call_.staged);
+        // Not before: handing over may take a while, and others rely on a waiter to reap.
+        if (reaps_)
+            context_.standby.join();
     }
 
     Next next() noexcept {
@@ -71,8 +74,9 @@ class Waiter {
         return call_.done() || WaitWord::promoted(seen);
     }
     void unpark() noexcept {
-        if (std::exchange(listed_, false))
-            context_.standby.delist(parked_);
+        if (!std::exchange(listed_, false))
+            return;  // a flag that stays costs a system call
+        context_.standby.delist(parked_);
         parked_.word.awake();
     }
     void wake() noexcept {
@@ -85,6 +89,8 @@ class Waiter {
         Standby& standby = context_.standby;
         if (listed_)
             unpark();
+        else if (to_enlist_)
+            parked_.word.awake();
         if (holds_)
             poll_.lock.release();  // [model: wait-3]
         if (reaps_ && standby.leave() && standby.stands_by() && work_is_left(context_))
@@ -130,8 +136,9 @@ class Waiter {
     Offload* const offload_;
     const WaitCall call_;
     Standby::Parked parked_;
-    bool reaps_ = false;    // tries to take the poll role
-    bool submits_ = false;  // tries to take the submit role
+    const bool limits_waits_;  // by the driver, which may be closed when begin() looks
+    bool reaps_ = false;       // tries to take the poll role
+    bool submits_ = false;     // tries to take the submit role
     bool holds_ = false;
     bool to_enlist_ = false;  // refused, and not listed yet
     bool listed_ = false;

@@ -101,7 +101,8 @@ class IOContext {
     Acceptance perform(Request& request, Channel channel = Channel::automatic) noexcept {
         return abi::engine_perform(engine_, request, channel);
     }
-    // Waits for a submitted request. invalid_argument for one with a callback: use a Group.
+    // Waits for a submitted request, one thread at a time. invalid_argument for one with a callback
+    // (use a Group), and for one of a Group (wait there).
     // would_deadlock from a callback of this context; forked in a child process.
     ErrorCode wait(Request& request, Wait how = Wait::alone) noexcept {
         return abi::engine_wait(engine_, request, kForever, how);

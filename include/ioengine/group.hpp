@@ -12,7 +12,8 @@
 // no other thread has to wake up (Lending::callbacks; with Lending::none the engine's threads do
 // it). So nothing may begin before wait() or start().
 //
-// For one thread at a time. Its requests' callbacks may add more to it.
+// For one thread at a time. Its requests' callbacks may add more to it, on whatever thread they
+// run; two callbacks of one context may run at the same time on two threads that wait.
 #ifndef IOENGINE_GROUP_HPP
 #define IOENGINE_GROUP_HPP
 
@@ -111,7 +112,7 @@ class Group {
   private:
     struct Pooled : Request {
         Result* result = nullptr;
-        Pooled* after = nullptr;  // in the order of submission
+        Pooled* before = nullptr;  // submitted before it
     };
     static_assert(sizeof(Pooled) <= 192, "fits the smallest block of a context's pool");
 
@@ -133,8 +134,12 @@ class Group {
             abi::event_pool_give(pool_, block);
             return acceptance;
         }
-        (last_ != nullptr ? last_->after : first_) = request;
-        last_ = request;
+        // Callbacks on other threads may add, too: a stack. While one of them runs, nobody
+        // collects.
+        request->before = __atomic_load_n(&newest_, __ATOMIC_RELAXED);
+        while (!__atomic_compare_exchange_n(&newest_, &request->before, request, true,
+                                            __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            continue;
         return acceptance;
     }
 
@@ -149,32 +154,33 @@ class Group {
         std::int64_t bytes = 0;
         int error = 0;
         failed_ = 0;
-        for (const Pooled* request = first_; request != nullptr; request = request->after) {
+        // acquire: pairs with pooled(). The newest first, so that the last error seen is the first.
+        const Pooled* request = __atomic_load_n(&newest_, __ATOMIC_ACQUIRE);
+        for (; request != nullptr; request = request->before) {
             const Result result = request->outcome();
             if (request->result != nullptr)
                 *request->result = result;
             bytes += static_cast<std::int64_t>(result.bytes());
             if (result.ok())
                 continue;
-            error = failed_++ == 0 ? result.error() : error;
+            ++failed_;
+            error = result.error();
         }
         outcome_ = Result(error != 0 ? -static_cast<std::int64_t>(error) : bytes);
         forget();
     }
     void forget() noexcept {
-        while (first_ != nullptr) {
-            Pooled* const request = first_;
-            first_ = request->after;
+        while (newest_ != nullptr) {
+            Pooled* const request = newest_;
+            newest_ = request->before;
             request->~Pooled();
             abi::event_pool_give(pool_, request);
         }
-        last_ = nullptr;
     }
 
     abi::GroupCount count_;
     abi::EventPool* const pool_;
-    Pooled* first_ = nullptr;
-    Pooled* last_ = nullptr;
+    Pooled* newest_ = nullptr;
     Result outcome_;
     std::uint64_t failed_ = 0;
 };

@@ -570,6 +570,79 @@ TEST_EVERY_BACKEND("a wait inside a callback of the same context is refused", "[
     group.reset();
 }
 
+TEST_EVERY_BACKEND("a callback of a context that a callback of another waits for knows both",
+                   "[wait]") {
+    auto one = test::make_context(backend, 4);
+    auto two = test::make_context(backend, 4);
+    ErrorCode inner = ErrorCode::would_deadlock;
+    test::Latch done(1);
+    struct Inner {
+        test::Context* outer;
+        ErrorCode* code;
+        std::thread::id* waiter;
+        void operator()(Result) const noexcept {
+            if (std::this_thread::get_id() != *waiter)
+                return;  // on the poller of `two` this would be a circle that nobody can see
+            Request request;
+            request.prepare_nop();
+            *code = outer->perform(request).code();
+        }
+    };
+    std::thread::id waiter;
+    IOEvent<Inner> event(Inner{&one, &inner, &waiter});
+    event.prepare_nop();
+    REQUIRE(one.nop([&](Result) {
+        waiter = std::this_thread::get_id();
+        Group group(two);
+        if (!group.submit(event) || group.wait(Wait::help) != ErrorCode::none)
+            std::abort();
+        done.count_down();
+    }));
+    done.wait();
+    REQUIRE(inner == ErrorCode::would_deadlock);
+}
+
+TEST_EVERY_BACKEND("what was staged begins although the wait that came was refused", "[wait]") {
+    auto io = test::make_context(backend, 4);
+    Group staged(io);
+    REQUIRE(staged.call([](Request& request) { request.prepare_nop(); }));
+    struct Refused {
+        Group* group;
+        ErrorCode* code;
+        void operator()(Result) const noexcept { *code = group->wait(); }
+    };
+    ErrorCode code = ErrorCode::none;
+    IOEvent<Refused> event(Refused{&staged, &code});
+    event.prepare_nop();
+    Group group(io);
+    REQUIRE(group.submit(event));
+    REQUIRE(group.wait() == ErrorCode::none);
+    REQUIRE((code == ErrorCode::would_deadlock || code == ErrorCode::none));
+    REQUIRE(staged.wait() == ErrorCode::none);
+    // And although the request that was waited for was done already.
+    Request first;
+    Request second;
+    first.prepare_nop();
+    second.prepare_nop();
+    REQUIRE(group.submit(first));
+    group.start();
+    test::wait_until([&] { return io.stats().pending == 0; }, "waiting for a started request");
+    REQUIRE(group.submit(second));
+    REQUIRE(group.wait(first) == ErrorCode::none);
+    REQUIRE(group.wait() == ErrorCode::none);
+}
+
+TEST_EVERY_BACKEND("a request of a group is not waited for by itself", "[wait]") {
+    auto io = test::make_context(backend, 4);
+    Request request;
+    Group group(io);
+    request.prepare_nop();
+    REQUIRE(group.submit(request));
+    REQUIRE(io.wait(request) == ErrorCode::invalid_argument);
+    REQUIRE(group.wait() == ErrorCode::none);
+    REQUIRE(io.wait(request) == ErrorCode::none);  // nobody has it
+}
+
 TEST_EVERY_BACKEND("a callback may wait for another context", "[wait]") {
     auto one = test::make_context(backend, 4);
     auto two = test::make_context(backend, 4);

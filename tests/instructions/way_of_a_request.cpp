@@ -106,7 +106,7 @@ void wait_for_each(std::uint64_t count) {
         if (!engine.context.push(request, request.channel, IoSharedContext::Push::quiet))
             std::abort();
         Waiter<NullDriver> waiter(engine.context, engine.poll_side, engine.submit_side,
-                                  engine.driver, nullptr, {word, nullptr, 1, -1, false});
+                                  engine.driver, nullptr, {word, nullptr, 1, -1, false}, true);
         waiter.begin();
         while (waiter.next() != Waiter<NullDriver>::Next::end)
             continue;

@@ -152,7 +152,8 @@ class WaitingThread {
         waiter_.emplace(at_.context, at_.poll, at_.submit, at_.driver, nullptr,
                         ioengine::WaitCall{waiter_word(), one_of_mine(), std::exchange(staged_, 0),
                                            limited ? static_cast<std::int64_t>(limit_ns) : -1,
-                                           random_.chance(200'000)});
+                                           random_.chance(200'000)},
+                        at_.driver.limits_waits());
         at_.history.add(Event::wait_begins, number_);
         waiter_->begin();
     }

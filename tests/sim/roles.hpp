@@ -28,6 +28,10 @@ class Submitter {
     // A step has seen that everything is to be cancelled.
     bool has_cancelled() const noexcept { return has_cancelled_; }
     bool parked() const noexcept { return state_ == State::parked; }
+    // Parked, not woken, and without a limit.
+    bool waits_to_be_woken() const noexcept {
+        return parked() && !runnable() && wakes_at_ns_ == world_.kNever;
+    }
     // When its sleep ends by itself; kNever if it does not, or if it does not sleep.
     std::uint64_t wakes_at_ns() const noexcept { return parked() ? wakes_at_ns_ : world_.kNever; }
     bool runnable() const noexcept {
@@ -132,6 +136,8 @@ class Poller {
     bool on_stack() const noexcept { return on_stack_; }
     bool left() const noexcept { return state_ == State::left; }
     bool sleeps() const noexcept { return state_ == State::sleeping; }
+    // On standby, and not called.
+    bool waits_to_be_called() const noexcept { return state_ == State::parked && !runnable(); }
     std::uint64_t wakes_at_ns() const noexcept {
         return sleeps() || state_ == State::napping ? wakes_at_ns_ : world_.kNever;
     }

@@ -113,6 +113,7 @@ class Simulation {
     std::uint64_t next_moment_ns() const noexcept;
     void draw_mood();
     void glance() const;
+    void nobody_sleeps_over_work() const;
 
     // -- watching ----------------------------------------------------------------------------
 

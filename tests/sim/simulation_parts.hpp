@@ -133,6 +133,7 @@ bool Simulation<D>::tick() {
         draw_mood();
     if ((ticks_ & 63) == 0)
         glance();
+    nobody_sleeps_over_work();
     world_.advance_to(world_.now_ns() + random_.below(scene_.tick_max_ns));
     if (!calm_ && submitter_.parked() && random_.chance(scene_.wakes_ppm)) {
         submitter_.act();
@@ -233,6 +234,26 @@ void Simulation<D>::glance() const {
     oracle_.glance(stats);
     if (driver_->slots().in_use() > scene_.config.depth)
         fail("more slots are in use than there are");
+}
+
+// Later traffic would wake somebody and hide it: so it is asked whenever all of the engine sleeps,
+// and nothing but the user or a completion to come could end that.
+template <ioengine::Driver D>
+void Simulation<D>::nobody_sleeps_over_work() const {
+    const bool reaped_in_time = poller_.sleeps() || waiting_.anybody_sleeps_in_kernel();
+    if (nested_ != 0 || !submitter_.waits_to_be_woken() || waiting_.anybody_is_up() ||
+        !(poller_.sleeps() || poller_.waits_to_be_called()) || world_.has_completion() ||
+        poller_.wakes_at_ns() != world_.kNever)
+        return;
+    if (context_.backlog() != 0 && driver_->slots().any_released())
+        fail("a wake-up was lost: %llu requests wait in the queues, slots are free, all sleep",
+             static_cast<unsigned long long>(context_.backlog()));
+    if (!context_.ready.empty() && !context_.nudge.pending())
+        fail("a wake-up was lost: finished requests wait for their notices, all sleep");
+    if (!context_.standby.foreign.empty())
+        fail("a wake-up was lost: callbacks wait for the poller, all sleep");
+    if (!reaped_in_time && driver_->slots().in_use() != 0)
+        fail("a wake-up was lost: requests are in the kernel, and nobody will reap them");
 }
 
 // -- watching --------------------------------------------------------------------------------

@@ -42,7 +42,9 @@ class WaitingThread {
         : at_(setting), number_(number), random_(seed) {}
 
     bool idle() const noexcept { return state_ == State::idle; }
-    bool waits() const noexcept { return waiter_.has_value(); }
+    // Will act by itself, or has queued what it alone will hand over.
+    bool is_up() const noexcept { return !idle() && (runnable() || staged_ != 0); }
+    bool sleeps_in_kernel() const noexcept { return state_ == State::sleeping; }
     bool runnable() const noexcept {
         if (on_stack_)
             return false;
@@ -228,6 +230,18 @@ class Waiting {
     bool runnable() const noexcept {
         for (const auto& thread : threads_)
             if (thread.runnable())
+                return true;
+        return false;
+    }
+    bool anybody_is_up() const noexcept {
+        for (const auto& thread : threads_)
+            if (thread.is_up())
+                return true;
+        return false;
+    }
+    bool anybody_sleeps_in_kernel() const noexcept {
+        for (const auto& thread : threads_)
+            if (thread.sleeps_in_kernel())
                 return true;
         return false;
     }

@@ -53,8 +53,8 @@ class Standby {
 
     // -- waiters -----------------------------------------------------------------------------
 
-    // acquire: pairs with nothing; the closer looks at the count after all requests are done.
-    void enter() noexcept { count_.fetch_add(kInside, std::memory_order_acquire); }
+    // relaxed: until its requests are done nobody is led to believe that all have gone.
+    void enter() noexcept { count_.fetch_add(kInside, std::memory_order_relaxed); }
     // From now on it will try to take the role, and calls leave() at the end.
     void join() noexcept {
         // [model: wait-1] seq_cst: comes before its look at the role.

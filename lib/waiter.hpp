@@ -47,8 +47,8 @@ class Waiter {
     Next next() noexcept {
         if (call_.done())
             return Next::end;
-        if (!holds_ && !take_role())
-            return refused_;
+        if (!holds_)
+            return ask_for_role();
         const WaitOutcome outcome =
             wait_step(context_, poll_.role, driver_, call_.word, call_.helps);
         if (outcome.found) {
@@ -74,10 +74,13 @@ class Waiter {
         return call_.done() || WaitWord::promoted(seen);
     }
     void unpark() noexcept {
-        if (!std::exchange(listed_, false))
-            return;  // a flag that stays costs a system call
-        context_.standby.delist(parked_);
-        parked_.word.awake();
+        const Place left = std::exchange(place_, Place::outside);
+        if (left == Place::listed)
+            context_.standby.delist(parked_);
+        // Who only parks clears no flag: it may be another's that waits on the same word. One that
+        // stays costs a system call.
+        if (left != Place::outside)
+            parked_.word.awake();
     }
     void wake() noexcept {
         context_.nudge.awake();
@@ -87,10 +90,7 @@ class Waiter {
     // Done, or tired of waiting. The last touch of the context.
     void end() noexcept {
         Standby& standby = context_.standby;
-        if (listed_)
-            unpark();
-        else if (to_enlist_)
-            parked_.word.awake();
+        unpark();
         if (holds_)
             poll_.lock.release();  // [model: wait-3]
         if (reaps_ && standby.leave() && standby.stands_by() && work_is_left(context_))
@@ -99,6 +99,9 @@ class Waiter {
     }
 
   private:
+    // Of those that want the role and were refused: not among them, about to be listed, listed.
+    enum class Place : std::uint8_t { outside, refused, listed };
+
     void hand_over(std::uint64_t staged) noexcept {
         if (submits_)
             submit_own(context_, submit_, driver_, offload_, call_.word, staged);
@@ -106,27 +109,25 @@ class Waiter {
             context_.wake_for_work();
     }
 
-    // In steps of their own: try, enlist, try again; then park. False: refused_ says what now.
-    bool take_role() noexcept {
-        refused_ = Next::again;
-        if (reaps_ && to_enlist_) {
+    // In steps of their own: try, enlist, try again; then park.
+    Next ask_for_role() noexcept {
+        if (place_ == Place::refused) {
             context_.standby.enlist(parked_);
-            listed_ = true;
-            to_enlist_ = false;
-            return false;
+            place_ = Place::listed;
+            return Next::again;
         }
         holds_ = reaps_ && poll_.lock.try_take();
         if (holds_) {
-            if (listed_)
-                unpark();
-            return true;
+            unpark();
+            return Next::again;
         }
-        if (listed_ || !reaps_)
-            refused_ = Next::park;
-        to_enlist_ = !listed_;
-        if (!listed_)
-            parked_.word.announce(call_.one != nullptr);
-        return false;
+        if (place_ == Place::listed)
+            return Next::park;
+        parked_.word.announce(call_.one != nullptr);
+        if (!reaps_)
+            return Next::park;
+        place_ = Place::refused;
+        return Next::again;
     }
 
     IoSharedContext& context_;
@@ -140,9 +141,7 @@ class Waiter {
     bool reaps_ = false;       // tries to take the poll role
     bool submits_ = false;     // tries to take the submit role
     bool holds_ = false;
-    bool to_enlist_ = false;  // refused, and not listed yet
-    bool listed_ = false;
-    Next refused_ = Next::again;
+    Place place_ = Place::outside;
 };
 
 }  // namespace v0

@@ -8,10 +8,7 @@
 //   wait     a request without a callback, staged, handed over and reaped by its waiter
 //
 // usage: way-of-a-request KIND COUNT
-#include "drivers/null/null_driver.hpp"
-#include "lib/steps.hpp"
-#include "lib/validate.hpp"
-#include "lib/waiter.hpp"
+#include "tests/support/null_engine.hpp"
 
 #include <cstdint>
 #include <cstdio>
@@ -24,39 +21,15 @@ namespace {
 
 constexpr std::uint32_t kDepth = 32;
 
-struct Engine {
-    explicit Engine(bool lends) : context(config(lends), log), driver(kDepth, counters) {}
-
-    static ContextConfig config(bool lends) {
-        ContextConfig config;
-        config.depth = kDepth;
-        config.lends = lends;
-        // The coarse clock is a system call under valgrind.
-        config.clock_ns = [](void*) -> std::uint64_t { return 1; };
-        return config;
-    }
-    void push(Request& request, IoSharedContext::Push how = IoSharedContext::Push::wakes) {
-        if (!validate(request) || !context.push(request, request.channel, how))
-            std::abort();
-    }
-
-    Log log;
-    IoSharedContext context;
-    SubmitCounters counters;
-    NullDriver driver;
-    SubmitSide submit_side;
-    PollSide poll_side;
-};
-
 struct Counted : Request {
-    Engine* engine = nullptr;
+    test::NullEngine* engine = nullptr;
     std::uint64_t left = 0;
 };
 
 char g_page[4096];
 
 void submit_from_outside(std::uint64_t count) {
-    Engine engine(false);
+    test::NullEngine engine(test::NullEngine::config(kDepth, false));
     Request requests[kDepth];
     for (Request& request : requests)
         request.complete = [](Request*) noexcept {};
@@ -65,14 +38,14 @@ void submit_from_outside(std::uint64_t count) {
             request.prepare_read(0, g_page, sizeof(g_page), 0);
             engine.push(request);
         }
-        submit_step(engine.context, engine.submit_side.role, engine.driver);
+        engine.submit_step();
         while (poll_step(engine.context, engine.poll_side.role, engine.driver))
             continue;
     }
 }
 
 void chain_of_callbacks(std::uint64_t count) {
-    Engine engine(true);
+    test::NullEngine engine(test::NullEngine::config(kDepth, true));
     Counted requests[kDepth];
     for (Counted& request : requests) {
         request.engine = &engine;
@@ -96,19 +69,14 @@ void chain_of_callbacks(std::uint64_t count) {
 }
 
 void wait_for_each(std::uint64_t count) {
-    Engine engine(true);
+    test::NullEngine engine(test::NullEngine::config(kDepth, true));
     for (std::uint64_t done = 0; done < count; ++done) {
         Request request;
         request.prepare_read(0, g_page, sizeof(g_page), 0);
-        WaitWord word(request.word);
-        word.count_up();
-        request_state::set_counted(request, request.word);
-        if (!engine.context.push(request, request.channel, IoSharedContext::Push::quiet))
-            std::abort();
-        Waiter<NullDriver> waiter(engine.context, engine.poll_side, engine.submit_side,
-                                  engine.driver, nullptr, {word, nullptr, 1, -1, false}, true);
+        engine.push_counted(request, request.word);
+        auto waiter = engine.waiter({WaitWord(request.word), nullptr, 1, -1, false});
         waiter.begin();
-        while (waiter.next() != Waiter<NullDriver>::Next::end)
+        while (waiter.next() != test::NullEngine::Waiter::Next::end)
             continue;
         waiter.end();
     }

@@ -12,7 +12,7 @@
 // What callbacks submit on this thread wakes nobody, so lend_step() follows both kinds of delivery.
 #pragma once
 
-#include "lib/steps.hpp"
+#include "lib/lending.hpp"
 
 #include <cstdint>
 

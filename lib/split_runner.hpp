@@ -28,7 +28,7 @@
 #include "lib/offload.hpp"
 #include "lib/poller.hpp"
 #include "lib/runner.hpp"
-#include "lib/steps.hpp"
+#include "lib/lending.hpp"
 #include "lib/waiter.hpp"
 
 #include <cerrno>

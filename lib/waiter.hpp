@@ -5,8 +5,8 @@
 // lib/standby.hpp.
 #pragma once
 
+#include "lib/lending.hpp"
 #include "lib/runner.hpp"
-#include "lib/steps.hpp"
 
 #include <cstdint>
 #include <utility>
@@ -47,8 +47,11 @@ class Waiter {
     Next next() noexcept {
         if (call_.done())
             return Next::end;
-        if (!holds_)
-            return ask_for_role();
+        if (!holds_) {
+            const Next refused = ask_for_role();
+            if (!holds_)
+                return refused;
+        }
         const WaitOutcome outcome =
             wait_step(context_, poll_.role, driver_, call_.word, call_.helps);
         if (outcome.found) {

@@ -5,7 +5,8 @@
 #ifndef IOENGINE_TESTS_FAULT_RIG_HPP
 #define IOENGINE_TESTS_FAULT_RIG_HPP
 
-#include "lib/steps.hpp"
+#include "lib/poll_step.hpp"
+#include "lib/submit_step.hpp"
 #include "tests/fault/make_driver.hpp"
 #include "tests/support/support.hpp"
 

@@ -129,7 +129,7 @@ proctype producer() {
         queued++;
         left--;
 #ifdef VARIANT_callers_lend
-        seen = word & ANYTHING; /* lib/steps.hpp: lend-4 */
+        seen = word & ANYTHING; /* lib/lending.hpp: lend-4 */
         if
         :: seen == 0 -> notify(seen, ANYTHING)
         :: seen != 0 ->
@@ -216,7 +216,7 @@ proctype submitter() {
 #ifdef BUG_slots_not_looked_at_again
             :: won ->
 #else
-            :: won && !(starved && slots > 0) -> /* lib/steps.hpp: lend-1 */
+            :: won && !(starved && slots > 0) -> /* lib/submit_step.hpp: lend-1 */
 #endif
                 d_step {
                     if
@@ -260,7 +260,7 @@ proctype poller() {
         do
         ::
             if
-            :: owes || queued > 0 -> /* lib/steps.hpp: lend-2 */
+            :: owes || queued > 0 -> /* lib/lending.hpp: lend-2 */
                 take(got);
                 if
                 :: !got -> break
@@ -279,7 +279,7 @@ proctype poller() {
 #endif
 #endif
 #ifndef BUG_borrower_ignores_the_note
-                        notify(seen, 3) /* lib/steps.hpp: lend-3 */
+                        notify(seen, 3) /* lib/lending.hpp: lend-3 */
 #else
                         skip
 #endif

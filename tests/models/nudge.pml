@@ -154,7 +154,7 @@ proctype poller() {
         asleep = true; /* lib/nudge.hpp: nudge-5 */
         if
 #ifndef BUG_list_not_looked_at_again
-        :: ready > 0 /* lib/steps.hpp: nudge-6 */
+        :: ready > 0 /* lib/poll_step.hpp: nudge-6 */
         :: ready == 0 ->
 #else
         :: true ->

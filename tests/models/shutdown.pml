@@ -178,7 +178,7 @@ proctype submitter() {
 #ifdef BUG_exit_signal_waits_for_a_quiet_gate
         :: !leave_sent && gate == 1 ->
 #else
-        :: !leave_sent && draining -> /* lib/steps.hpp: close-4 */
+        :: !leave_sent && draining -> /* lib/submit_step.hpp: close-4 */
 #endif
             if
             :: d_step { leave_in_kernel = true; leave_sent = true }
@@ -221,7 +221,7 @@ inline deliver(seen) {
 }
 
 // Asks one thing after the other.
-inline may_leave(yes, count) { /* lib/steps.hpp: close-5 */
+inline may_leave(yes, count) { /* lib/poll_step.hpp: close-5 */
     yes = false;
     if
     :: !leave_seen

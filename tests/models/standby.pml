@@ -188,7 +188,7 @@ proctype waiter(byte me) {
                     fi;
                     if
 #ifndef BUG_foreign_callbacks_in_silence
-                    :: for_the_poller > 0 -> news = true /* lib/steps.hpp: wait-6 */
+                    :: for_the_poller > 0 -> news = true /* lib/poll_step.hpp: wait-6 */
 #endif
                     :: else
                     fi

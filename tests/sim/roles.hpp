@@ -7,7 +7,7 @@
 
 #include "drivers/sim/world.hpp"
 #include "lib/poller.hpp"
-#include "lib/steps.hpp"
+#include "lib/submit_step.hpp"
 #include "tests/sim/failure.hpp"
 #include "tests/sim/history.hpp"
 

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "drivers/sim/world.hpp"
-#include "lib/steps.hpp"
+#include "lib/lending.hpp"
 #include "tests/sim/closer.hpp"
 #include "tests/sim/contents.hpp"
 #include "tests/sim/failure.hpp"

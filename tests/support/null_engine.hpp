@@ -7,7 +7,7 @@
 
 #include "drivers/null/null_driver.hpp"
 #include "lib/poller.hpp"
-#include "lib/steps.hpp"
+#include "lib/lending.hpp"
 #include "lib/validate.hpp"
 #include "lib/waiter.hpp"
 

@@ -7,7 +7,8 @@
 
 #include "drivers/null/null_driver.hpp"
 #include "lib/config.hpp"
-#include "lib/steps.hpp"
+#include "lib/poll_step.hpp"
+#include "lib/submit_step.hpp"
 #include "tests/unit/unit.hpp"
 
 #if IOENGINE_HAVE_AIO

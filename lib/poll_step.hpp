@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+//
+// poll_step(), wait_step(): move requests from the kernel to their callbacks, and to those who wait
+// for them. They never wait. Whoever runs them decides when to sleep, by what the steps,
+// may_leave() and may_sleep() say: lib/poller.hpp, lib/waiter.hpp.
+#pragma once
+
+#include "lib/driver.hpp"
+#include "lib/prefetch.hpp"
+#include "lib/reap_cap.hpp"
+#include "lib/request_chain.hpp"
+#include "lib/role_lock.hpp"
+#include "lib/shared_context.hpp"
+#include "lib/wait_word.hpp"
+
+#include <array>
+#include <cstdint>
+
+namespace ioengine {
+inline namespace v0 {
+
+// Between steps, private to the poll role.
+struct PollRole {
+    bool leave_seen = false;  // sticky: the signal may overtake older requests
+    bool owes = false;        // slots wait to be submitted again: lend_step() sees to it
+    ReapCap cap;
+    std::array<Completion, kReapChunk> reaped{};
+    std::array<Request*, kReapChunk> finished{};
+};
+
+// The poll role, with who holds it: the poller's thread, or for a while one inside wait().
+struct alignas(64) PollSide {
+    RoleLock lock;
+    PollRole role;
+};
+
+// A batch of callbacks that takes longer holds up every completion behind it, and is counted.
+constexpr std::uint64_t kSlowDeliveryNs = 10'000'000;
+
+namespace steps {
+
+// One completion: the engine's own, or a slot's. Returns the request if it is finished.
+template <Driver D>
+Request* settle(IoSharedContext& context, PollRole& role, D& driver, const Completion& completion,
+                bool& continues) {
+    auto& counters = context.poll_counters;
+    switch (static_cast<Signal>(completion.token.slot())) {
+    case Signal::nudge:
+        context.nudge.reaped();
+        return nullptr;
+    case Signal::leave:
+        role.leave_seen = true;
+        return nullptr;
+    case Signal::cancel:
+        return nullptr;
+    }
+    auto* slot = driver.slots().reclaim(completion.token);
+    if (slot == nullptr) {
+        counters.stale_completions.add(1);
+        context.log.write(LogLevel::error, "a completion of no living request was ignored");
+        return nullptr;
+    }
+    Request& request = *slot->request;
+    prefetch_to_write(&request);  // for its result, and for the callback that submits it again
+    const Judgement verdict = short_io(request, slot->transfer, slot->retries, completion.result,
+                                       context.closing.cancelling.load(std::memory_order_relaxed),
+                                       [&](int fd) { return driver.shape_of(fd); });
+    if (verdict.verdict != Verdict::done) {
+        (verdict.verdict == Verdict::retry ? counters.completion_retries : counters.continuations)
+            .add(1);
+        driver.slots().carry_on(*slot);
+        continues = true;
+        return nullptr;
+    }
+    request.result = verdict.result;
+    driver.slots().release(*slot);
+    return &request;
+}
+
+inline void note_delivery_time(IoSharedContext& context, std::uint64_t began_ns) noexcept {
+    const std::uint64_t took = context.coarse_ns() - began_ns;
+    context.delivery_counters.longest_delivery_ns.raise_to(took);
+    if (took > kSlowDeliveryNs)
+        context.delivery_counters.slow_deliveries.add(1);
+}
+
+// What the kernel has finished, at most `max`: frees the slots and lists the finished requests in
+// role.finished.
+struct Reaped {
+    std::uint32_t completions = 0;
+    std::uint32_t finished = 0;
+    bool continues = false;  // a slot is to be submitted again
+};
+
+template <Driver D>
+Reaped reap(IoSharedContext& context, PollRole& role, D& driver, std::uint32_t max) {
+    Reaped reaped;
+    reaped.completions = driver.reap(role.reaped.data(), max);
+    context.poll_counters.reaped.add(reaped.completions);
+    for (std::uint32_t i = 0; i < reaped.completions; ++i)
+        driver.slots().expect(role.reaped[i].token);
+    for (std::uint32_t i = 0; i < reaped.completions; ++i) {
+        Request* const request = settle(context, role, driver, role.reaped[i], reaped.continues);
+        if (request != nullptr)
+            role.finished[reaped.finished++] = request;
+    }
+    return reaped;
+}
+
+}  // namespace steps
+
+// The poller: takes what the kernel has finished, frees its slots, and delivers it, together with
+// what was finished without the kernel. True if there was anything.
+// `before_delivery` runs between the two: a poller that lends submits there what waited for slots,
+// for a callback may wait for somebody who waits for a slot.
+template <Driver D, class BeforeDelivery = void (*)()>
+bool poll_step(
+    IoSharedContext& context, PollRole& role, D& driver, BeforeDelivery&& before_delivery = [] {}) {
+    const bool lends = context.config.lends;
+    const steps::Reaped reaped =
+        steps::reap(context, role, driver, lends ? role.cap.limit() : kReapChunk);
+    // The submitter goes on while the callbacks run; unless this thread does its work afterwards.
+    if (lends)
+        role.owes |= reaped.continues;
+    else if (reaped.continues)
+        context.wake_urgently();
+    else if (reaped.finished != 0)
+        context.wake_for_slots();
+
+    if (reaped.completions != 0)
+        before_delivery();
+
+    Request* made = context.ready.take_all();
+    if (reaped.finished == 0 && made == nullptr)
+        return reaped.completions != 0;
+    const std::uint64_t began = context.coarse_ns();
+    std::uint64_t finished_here = 0;
+    const auto deliver = [&](Request& request) noexcept {
+        context.note(request);
+        finished_here += context.deliver(request) ? 1 : 0;
+    };
+    for (std::uint32_t i = 0; i < reaped.finished; ++i)
+        deliver(*role.finished[i]);
+    while (made != nullptr) {
+        Request& request = *made;
+        made = made->next;
+        deliver(request);
+    }
+    if (finished_here != 0)
+        context.count_completed(finished_here);
+    steps::note_delivery_time(context, began);
+    return true;
+}
+
+// The poller's thread, whether or not it holds the poll role: what waiters have reaped for it. True
+// if there was anything.
+inline bool deliver_foreign(IoSharedContext& context) noexcept {
+    Request* list = context.standby.foreign.take_all();
+    if (list == nullptr)
+        return false;
+    const std::uint64_t began = context.coarse_ns();
+    std::uint64_t finished_here = 0;
+    while (list != nullptr) {
+        Request& request = *list;
+        list = list->next;
+        finished_here += context.deliver(request) ? 1 : 0;
+    }
+    if (finished_here != 0)
+        context.count_completed(finished_here);
+    steps::note_delivery_time(context, began);
+    return true;
+}
+
+struct WaitOutcome {
+    bool found = false;             // there was anything
+    std::uint64_t called_back = 0;  // callbacks that this thread ran
+};
+
+// A thread inside wait() that holds the poll role: finishes its own requests and those that nobody
+// calls back, and, if it `helps`, all of them; leaves the others to the poller's thread. It hands
+// over nothing: see submit_own().
+template <Driver D>
+WaitOutcome wait_step(IoSharedContext& context, PollRole& role, D& driver, const WaitWord& word,
+                      bool helps) {
+    const steps::Reaped reaped = steps::reap(context, role, driver, kReapChunk);
+    context.poll_counters.reaped_by_waiters.add(reaped.completions);
+    if (reaped.continues)
+        context.wake_urgently();
+    else if (reaped.finished != 0)
+        context.wake_for_slots();
+    WaitOutcome outcome;
+    Request* made = context.ready.take_all();
+    outcome.found = reaped.completions != 0 || made != nullptr;
+    if (reaped.finished == 0 && made == nullptr)
+        return outcome;
+
+    RequestChain own;
+    bool is_foreign = false;
+    const auto sort = [&](Request& request) noexcept {
+        context.note(request);
+        const bool calls_back = context.config.sink == nullptr && (helps || word.counts(request));
+        if (request.complete == nullptr || calls_back) {
+            outcome.called_back += request.complete != nullptr ? 1 : 0;
+            own.push(request);
+            return;
+        }
+        context.standby.foreign.push(request);
+        is_foreign = true;
+    };
+    for (std::uint32_t i = 0; i < reaped.finished; ++i)
+        sort(*role.finished[i]);
+    while (made != nullptr) {
+        Request& request = *made;
+        made = made->next;
+        sort(request);
+    }
+    if (is_foreign)
+        context.standby.call_poller();  // [model: wait-6]
+    std::uint64_t finished_here = 0;
+    for (; !own.empty(); ++finished_here)
+        context.finish(own.pop());
+    if (finished_here != 0)
+        context.count_completed(finished_here);
+    return outcome;
+}
+
+// The leaving rule. Holds for good once it holds: the gate is closed and nobody is inside.
+template <Driver D>
+bool may_leave(const IoSharedContext& context, const PollRole& role, D& driver) noexcept {
+    // `completed` first: a callback that runs now is not in it, but what it submits may be in
+    // `accepted`, whenever that is read.
+    const std::uint64_t completed = context.completed();
+    return role.leave_seen && completed == context.accepted() && driver.slots().all_free() &&
+           !context.nudge.pending();  // [model: close-5]
+}
+
+// Does anybody have to hold the poll role? Not if nothing is on its way.
+inline bool work_is_left(const IoSharedContext& context) noexcept {
+    const std::uint64_t completed = context.completed();
+    return completed != context.accepted() ||
+           context.closing.draining.load(std::memory_order_seq_cst);
+}
+
+// Announces sleep and looks again: true if the poll role's holder may sleep in the kernel now. It
+// calls context.nudge.awake() when it is back, or at once if it must not sleep.
+template <Driver D>
+bool may_sleep(IoSharedContext& context, const PollRole& role, D& driver) noexcept {
+    context.nudge.fall_asleep();
+    return context.ready.empty() && !may_leave(context, role, driver);  // [model: nudge-6]
+}
+
+}  // namespace v0
+}  // namespace ioengine

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT
+//
+// submit_step(): moves requests from the queues into the kernel. It never waits. Whoever runs it
+// decides when to sleep, by what the step and missed_slots() say: the submitter's thread, a
+// borrower (lib/lending.hpp), or a simulation.
+#pragma once
+
+#include "lib/driver.hpp"
+#include "lib/offload.hpp"
+#include "lib/request_chain.hpp"
+#include "lib/request_state.hpp"
+#include "lib/role_lock.hpp"
+#include "lib/scheduler.hpp"
+#include "lib/shared_context.hpp"
+#include "lib/wait_word.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace ioengine {
+inline namespace v0 {
+
+// Between steps, private to the submit role.
+struct SubmitRole {
+    // Popped by a borrower that may not hand them over, for the submitter to do.
+    RequestChain set_aside;
+    std::uint32_t attempts = 0;       // submit calls in vain, in a row
+    std::uint64_t reaped_before = 0;  // poll counter at the last attempt: any progress since?
+    bool published = false;  // something lies on the ready list that the poller may sleep over
+    bool leave_sent = false;
+    bool cancel_sent = false;
+};
+
+// The submit role, with who holds it: its own thread, or for a step whoever borrows it.
+struct alignas(64) SubmitSide {
+    RoleLock lock;
+    SubmitRole role;
+    // Something is set aside: the submitter is to hear of slots. Written by the role's holder
+    // before it releases the lock, read by the poll role after it has freed slots; the fences of
+    // lend_step() and missed_slots() order the two.
+    std::atomic<bool> has_set_aside{false};
+
+    // After a step, before the lock is released.
+    void note_set_aside() noexcept {
+        const bool is = !role.set_aside.empty();
+        if (is != has_set_aside.load(std::memory_order_relaxed))
+            has_set_aside.store(is, std::memory_order_relaxed);
+    }
+};
+
+struct SubmitOutcome {
+    bool moved = false;        // something was done: step again before sleeping
+    bool starved = false;      // requests wait and there was no slot
+    bool gave_back = false;    // a refused slot is free again, and only this role knows
+    std::uint32_t handed = 0;  // taken by the kernel
+    EventCount::Wants wants = EventCount::Wants::anything;
+    std::int64_t limit_ns = EventCount::kNoLimit;  // how long to sleep at most
+};
+
+// A submit call that answers EAGAIN is tried again after 100 us, doubling up to 50 ms; after this
+// many in a row without any completion in between, some ten seconds, the error is the user's.
+constexpr std::uint32_t kSubmitAttemptsMax = 200;
+
+constexpr std::int64_t backoff_ns(std::uint32_t attempt) noexcept {
+    const std::int64_t delay = std::int64_t{100'000} << std::min(attempt, 10u);
+    return std::min<std::int64_t>(delay, 50'000'000);
+}
+
+// Who holds the submit role: the thread that is there for it, or one that has other things to do:
+// the poller; a thread inside wait(), which hands over its own requests only; or a thread that has
+// just submitted one, which must not be kept waiting.
+class Holder {
+  public:
+    static Holder submitter() noexcept { return {Kind::submitter, nullptr}; }
+    static Holder poller() noexcept { return {Kind::poller, nullptr}; }
+    static Holder waiter(const WaitWord& word) noexcept { return {Kind::waiter, &word}; }
+    static Holder caller() noexcept { return {Kind::caller, nullptr}; }
+
+    bool borrows() const noexcept { return kind_ != Kind::submitter; }
+    // Will it look for completions after this?
+    bool reaps() const noexcept { return kind_ == Kind::poller || kind_ == Kind::waiter; }
+    // If not, it hands over nobody else's requests, as a continuation may be.
+    bool is_engine_thread() const noexcept {
+        return kind_ == Kind::submitter || kind_ == Kind::poller;
+    }
+    bool is_caller() const noexcept { return kind_ == Kind::caller; }
+    bool owns(const Request& request) const noexcept {
+        return kind_ != Kind::waiter || word_->counts(request);
+    }
+
+  private:
+    enum class Kind : std::uint8_t { submitter, poller, waiter, caller };
+    Holder(Kind kind, const WaitWord* word) noexcept : kind_(kind), word_(word) {}
+    Kind kind_;
+    const WaitWord* word_;
+};
+
+namespace steps {
+
+// Turns the scheduler's requests into slots, or finishes them where no kernel is needed.
+template <Driver D>
+class SlotFiller {
+  public:
+    SlotFiller(IoSharedContext& context, SubmitRole& role, D& driver, Offload* offload,
+               Holder holder) noexcept
+        : context_(context), role_(role), driver_(driver), offload_(offload), holder_(holder),
+          now_(context.coarse_ns()) {}
+
+    void push(Request& request) noexcept {
+        if (const int refusal = driver_.refusal(request)) {
+            finish(request, refusal);
+            return;
+        }
+        switch (driver_.route(request)) {
+        case Route::kernel:
+            // Those behind it are not to overtake it.
+            if (holder_.borrows() && (!role_.set_aside.empty() || keeps_holder_waiting(request) ||
+                                      !holder_.owns(request)))
+                role_.set_aside.push(request);
+            else
+                driver_.push(request, now_);
+            return;
+        case Route::done:
+            finish(request, 0);
+            return;
+        case Route::offload:
+            context_.submit_counters.offloaded.add(1);
+            if (offload_ == nullptr || !offload_->post(request))
+                finish(request, driver_.run_here(request));
+            return;
+        }
+    }
+
+    // What borrowers left, as far as there are slots.
+    bool take_set_aside() noexcept {
+        bool moved = false;
+        while (!role_.set_aside.empty() && driver_.room() != 0 &&
+               driver_.slots().available() != 0) {
+            driver_.push(role_.set_aside.pop(), now_);
+            moved = true;
+        }
+        return moved;
+    }
+
+  private:
+    bool keeps_holder_waiting(const Request& request) noexcept {
+        return holder_.is_caller() ? driver_.may_wait(request) : driver_.may_block(request);
+    }
+    void finish(Request& request, std::int64_t result) noexcept {
+        request.result = result;
+        context_.ready.push(request);
+        role_.published = true;
+    }
+    IoSharedContext& context_;
+    SubmitRole& role_;
+    D& driver_;
+    Offload* const offload_;
+    const Holder holder_;
+    const std::uint64_t now_;
+};
+
+// Everything that is still with us answers ECANCELED; what the kernel holds is asked back once.
+template <Driver D, class Refuse>
+void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Refuse& refuse) {
+    struct Canceller {
+        void push(Request& request) noexcept {
+            request.result = -ECANCELED;
+            context.ready.push(request);
+        }
+        IoSharedContext& context;
+    } canceller{context};
+    if (poll_request_from_queues(context, SIZE_MAX, canceller) != 0)
+        role.published = true;
+    for (; !role.set_aside.empty(); role.published = true)
+        canceller.push(role.set_aside.pop());
+    while (auto* slot = driver.slots().next_continuation())
+        refuse(*slot, -ECANCELED);
+    while (auto* slot = driver.slots().next_put_off(UINT64_MAX))
+        refuse(*slot, -ECANCELED);
+    if (role.cancel_sent)
+        return;
+    role.cancel_sent = true;
+    driver.abandon(refuse, -ECANCELED);
+    for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
+        // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
+        if (driver.slots().at(i).state.load(std::memory_order_relaxed) == SlotState::in_kernel)
+            driver.cancel(driver.slots().at(i));
+}
+
+// Slots that a short transfer or a passing error sends to the kernel again, before any new work.
+// The first retries of a piece are immediate, later ones wait: 100 us, doubling, at most 50 ms.
+// Each waits by itself: a request that hears EAGAIN for ever holds up nobody else.
+template <Driver D>
+bool push_continuations(IoSharedContext& context, D& driver) {
+    auto& slots = driver.slots();
+    bool moved = false;
+    while (driver.room() != 0) {
+        auto* slot = slots.next_continuation();
+        if (slot == nullptr)
+            break;
+        if (slot->retries > 3) {
+            slots.put_off(*slot, context.clock_ns() +
+                                     static_cast<std::uint64_t>(backoff_ns(slot->retries - 4u)));
+            continue;
+        }
+        driver.push_again(*slot);
+        moved = true;
+    }
+    while (slots.has_put_off() && driver.room() != 0) {
+        auto* slot = slots.next_put_off(context.clock_ns());
+        if (slot == nullptr)
+            break;
+        driver.push_again(*slot);
+        moved = true;
+    }
+    return moved;
+}
+
+// The submitter's sleep ends when the next put-off retry is due. For one that is due by now there
+// is no sleep, unless it has no room: then what makes room ends the sleep.
+template <Driver D>
+void wake_for_put_off(IoSharedContext& context, D& driver, SubmitOutcome& outcome) {
+    if (!driver.slots().has_put_off())
+        return;
+    const std::uint64_t now = context.clock_ns();
+    const std::uint64_t due = driver.slots().next_due_ns();
+    if (due <= now) {
+        outcome.moved |= driver.room() != 0;
+        return;
+    }
+    const auto left = static_cast<std::int64_t>(due - now);
+    if (outcome.limit_ns == EventCount::kNoLimit || outcome.limit_ns > left)
+        outcome.limit_ns = left;
+}
+
+// The engine's own messages, where they are due. True if one waits to be handed over.
+template <Driver D>
+bool push_signals(IoSharedContext& context, SubmitRole& role, D& driver) {
+    bool pushed = false;
+    // acquire comes with seq_cst: pairs with the closer's store.
+    if (!role.leave_sent && context.closing.draining.load(std::memory_order_seq_cst)) {
+        role.leave_sent = driver.push_signal(Signal::leave);  // [model: close-4]
+        pushed |= role.leave_sent;
+    }
+    const bool published = std::exchange(role.published, false);
+    if (!context.nudge.due(published))
+        return pushed;
+    if (!driver.push_signal(Signal::nudge)) {
+        context.nudge.not_sent();
+        return pushed;
+    }
+    context.submit_counters.nudges.add(1);
+    return true;
+}
+
+// After a submit call in vain: how long to wait, or 0 if patience has ended.
+inline std::int64_t after_refused_call(IoSharedContext& context, SubmitRole& role) noexcept {
+    const std::uint64_t reaped = context.poll_counters.reaped.get();
+    if (reaped != role.reaped_before)
+        role.attempts = 0;
+    role.reaped_before = reaped;
+    return ++role.attempts > kSubmitAttemptsMax ? 0 : backoff_ns(role.attempts - 1);
+}
+
+}  // namespace steps
+
+// Moves what can be moved: continuations, then new work, then the engine's own signals.
+template <Driver D>
+SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
+                          Offload* offload = nullptr, Holder holder = Holder::submitter()) {
+    auto& slots = driver.slots();
+    SubmitOutcome outcome;
+    // The slot is free again and the request finished: news for this step as well as for the
+    // poller.
+    auto refuse = [&](typename D::Slot& slot, std::int64_t error) noexcept {
+        Request& request = *slot.request;
+        slot.retries = kPieceRetriesMax;
+        request.result = short_io(request, slot.transfer, slot.retries, error, true, [](int) {
+                             return FileShape{};
+                         }).result;
+        slots.give_back(slot);
+        context.ready.push(request);
+        role.published = true;
+        outcome.moved = true;
+        outcome.gave_back = true;
+    };
+
+    // acquire: pairs with the closer's release. What is to be continued from now on, or comes from
+    // a callback that had passed the gate, is refused by the next step: it must not reach the
+    // kernel behind the cancellation, which is sent once.
+    const bool cancelling = context.closing.cancelling.load(std::memory_order_acquire);
+    if (cancelling)
+        steps::cancel_everything(context, role, driver, refuse);
+    else if (holder.is_engine_thread())
+        outcome.moved |= steps::push_continuations(context, driver);
+    steps::SlotFiller<D> filler(context, role, driver, offload, holder);
+    if (!holder.borrows())
+        outcome.moved |= filler.take_set_aside();
+    // Looked at once, after prepare(): a slot that comes free later moves the epoch, or is looked
+    // for by missed_slots().
+    const std::size_t free_slots = slots.available_at_least();
+    // What was set aside goes first.
+    const bool may_take = !cancelling && role.set_aside.empty();
+    if (!holder.borrows() && !role.set_aside.empty() && free_slots != 0)
+        outcome.moved = true;  // they have come free since
+    if (poll_request_from_queues(context, may_take ? std::min(free_slots, driver.room()) : 0,
+                                 filler) != 0) {
+        outcome.moved = true;
+        context.space.notify_urgent();
+    }
+
+    const auto hand_over = [&] {
+        const Handed handed = driver.submit(refuse);
+        if (handed.broken != 0)
+            context.log.write(LogLevel::error,
+                              "the backend takes no requests any more (%s); they fail with that "
+                              "error",
+                              std::strerror(handed.broken));
+        if (handed.nudge_refused)
+            context.nudge.not_sent();
+        if (handed.leave_refused)
+            role.leave_sent = false;
+        outcome.handed += handed.count;
+        outcome.moved |= handed.count != 0;
+        // Nothing is left over to be tried again; lend_step() goes by that.
+        if (handed.count != 0 || handed.error == 0)
+            role.attempts = 0;
+        if (handed.error == 0)
+            return;
+        outcome.moved = false;
+        outcome.wants = EventCount::Wants::urgent_only;
+        outcome.limit_ns = steps::after_refused_call(context, role);
+        if (outcome.limit_ns == 0) {
+            context.log.write(LogLevel::error,
+                              "the kernel refused to take requests %u times in a row (%s); they "
+                              "fail with that error",
+                              role.attempts, std::strerror(handed.error));
+            role.attempts = 0;
+            driver.abandon(refuse, -handed.error);
+        }
+    };
+    hand_over();
+    if (steps::push_signals(context, role, driver))
+        hand_over();
+
+    if (context.nudge.owed() ||
+        (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
+        outcome.limit_ns = backoff_ns(0);
+    steps::wake_for_put_off(context, driver, outcome);
+    // With a backlog and no slot for it, more work is no news; a free slot is. Without a backlog it
+    // is the other way round: so a slot that comes free wakes nobody who has nothing to put into
+    // it.
+    outcome.starved =
+        !cancelling && free_slots == 0 && (!role.set_aside.empty() || context.backlog() != 0);
+    if (outcome.starved)
+        outcome.wants = EventCount::Wants::urgent_only;
+    // Somebody has to reap what is on its way now, or lies on the ready list.
+    if (!holder.reaps() && context.standby.must_call())
+        context.standby.call_poller();
+    return outcome;
+}
+
+// After the submitter has announced that it sleeps until slots come free: has one come free before
+// the announcement? A poller that lends does not notify of slots, it looks whether somebody waits.
+template <Driver D>
+bool missed_slots(const SubmitOutcome& outcome, D& driver) noexcept {
+    if (!outcome.starved)
+        return false;
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // [model: lend-1] pairs with lend-2
+    return driver.slots().any_released();
+}
+
+}  // namespace v0
+}  // namespace ioengine

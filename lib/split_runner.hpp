@@ -24,11 +24,11 @@
 #pragma once
 
 #include "lib/clock.hpp"
+#include "lib/lending.hpp"
 #include "lib/names.hpp"
 #include "lib/offload.hpp"
 #include "lib/poller.hpp"
 #include "lib/runner.hpp"
-#include "lib/lending.hpp"
 #include "lib/waiter.hpp"
 
 #include <cerrno>

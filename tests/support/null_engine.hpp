@@ -6,8 +6,8 @@
 #define IOENGINE_TESTS_SUPPORT_NULL_ENGINE_HPP
 
 #include "drivers/null/null_driver.hpp"
-#include "lib/poller.hpp"
 #include "lib/lending.hpp"
+#include "lib/poller.hpp"
 #include "lib/validate.hpp"
 #include "lib/waiter.hpp"
 

@@ -87,14 +87,8 @@ TEST_EVERY_BACKEND("many threads submit to one context", "[context][A10]") {
         events.back()->prepare_nop();
     }
     auto io = test::make_context(backend, 32);
-    std::vector<std::thread> threads;
-    for (std::size_t t = 0; t < kThreads; ++t)
-        threads.emplace_back([&, t] {
-            for (std::size_t i = t * kEach; i < (t + 1) * kEach; ++i)
-                tracker.submitted(i, io.submit_wait(*events[i]));
-        });
-    for (std::thread& thread : threads)
-        thread.join();
+    test::in_threads(kThreads, kEach,
+                     [&](std::size_t i) { tracker.submitted(i, io.submit_wait(*events[i])); });
     REQUIRE(io.shutdown().clean);
     REQUIRE(tracker.accepted() == tracker.size());
     tracker.require_exactly_once();

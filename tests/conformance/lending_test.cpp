@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 using namespace ioengine;
@@ -113,19 +112,13 @@ TEST_EVERY_BACKEND("many threads that lend lose nothing", "[lending]") {
     test::TempFile file(4096);
     char page[64];
     auto io = make_lending(backend, Lending::callers, 8);
-    std::vector<std::thread> threads;
-    for (std::size_t t = 0; t < kThreads; ++t)
-        threads.emplace_back([&, t] {
-            for (std::size_t i = t * kEach; i < (t + 1) * kEach; ++i) {
-                if (i % 3 == 0)
-                    events[i]->prepare_nop();
-                else
-                    events[i]->prepare_read(i % 2 == 0 ? file.fd() : test::kClosedFd, page, 64, 0);
-                tracker.submitted(i, io.submit_wait(*events[i]));
-            }
-        });
-    for (std::thread& thread : threads)
-        thread.join();
+    test::in_threads(kThreads, kEach, [&](std::size_t i) {
+        if (i % 3 == 0)
+            events[i]->prepare_nop();
+        else
+            events[i]->prepare_read(i % 2 == 0 ? file.fd() : test::kClosedFd, page, 64, 0);
+        tracker.submitted(i, io.submit_wait(*events[i]));
+    });
     REQUIRE(io.shutdown().clean);
     REQUIRE(tracker.accepted() == tracker.size());
     tracker.require_exactly_once();
@@ -138,6 +131,7 @@ TEST_EVERY_BACKEND("without lending the submitter hands over what callbacks subm
     Chain chain(io, file.fd(), 500);
     chain.go_on();
     chain.done.wait();
+    test::settle(io);
     REQUIRE(io.stats().completed >= 500);
 }
 

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 namespace test {
@@ -90,6 +91,19 @@ struct Tracked {
 };
 
 using TrackedEvent = ioengine::IOEvent<Tracked>;
+
+// do_one(i) for each i below threads * each, from so many threads, each with `each` in a row.
+template <class DoOne>
+void in_threads(std::size_t threads, std::size_t each, DoOne&& do_one) {
+    std::vector<std::thread> running;
+    for (std::size_t t = 0; t < threads; ++t)
+        running.emplace_back([&do_one, each, t] {
+            for (std::size_t i = t * each; i < (t + 1) * each; ++i)
+                do_one(i);
+        });
+    for (std::thread& thread : running)
+        thread.join();
+}
 
 }  // namespace test
 

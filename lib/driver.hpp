@@ -79,9 +79,11 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     noexcept->std::same_as<std::size_t>;
     // submit role: request -> slot -> iocb or SQE, in one go. There must be a free slot and room.
     driver.push(request, std::uint64_t{});
+    // submit role: request joins the slot that was pushed last; slots().may_append() said it may.
+    driver.append(request);
     // submit role: the next piece of a slot that continues.
     driver.push_again(slot);
-    // submit role: all that was pushed -> kernel, errno by errno.
+    // submit role: all that was pushed -> kernel, errno by errno. Seals the slots.
     { driver.submit(refuse) }
     noexcept->std::same_as<Handed>;
     // submit role: what was pushed and not handed over is refused with this -errno.

@@ -30,9 +30,11 @@ void append_counts(std::string& to, const Stats& s) {
         Ull{s.submit_calls}, Ull{s.submit_retries}, Ull{s.requests_refused_by_kernel},
         Ull{s.wait_calls}, Ull{s.reaped});
     append_format(to,
-                  "  continued %llu, retried %llu, offloaded %llu, nudges %llu, submitter wakes "
+                  "  merged %llu (%llu times broken up), continued %llu, retried %llu, offloaded "
+                  "%llu, nudges %llu, submitter wakes "
                   "%llu, overflows %llu\n",
-                  Ull{s.continuations}, Ull{s.completion_retries}, Ull{s.offloaded}, Ull{s.nudges},
+                  Ull{s.merged}, Ull{s.merges_broken}, Ull{s.continuations},
+                  Ull{s.completion_retries}, Ull{s.offloaded}, Ull{s.nudges},
                   Ull{s.submitter_wakes}, Ull{s.cq_overflows});
     append_format(to, "  bytes read %llu, written %llu; slow deliveries %llu, longest %llu us\n",
                   Ull{s.bytes_read}, Ull{s.bytes_written}, Ull{s.slow_deliveries},
@@ -57,13 +59,15 @@ Text Engine::dump() const noexcept {
         const std::uint64_t clock = coarse_now_ns();
         for (std::uint32_t i = 0; i < runner_->depth(); ++i) {
             InFlight entry;
-            if (runner_->describe(i, clock, entry))
-                append_format(text,
-                              "  in flight: slot %u, %s fd %d offset %llu length %llu, channel %s, "
-                              "%s, %llu ms\n",
-                              i, action_name(entry.action), entry.fd, Ull{entry.offset},
-                              Ull{entry.length}, channel_name(entry.channel), entry.stage,
-                              Ull{entry.age_ns} / 1'000'000);
+            if (!runner_->describe(i, clock, entry))
+                continue;
+            append_format(text, "  in flight: slot %u, %s fd %d offset %llu length %llu", i,
+                          action_name(entry.action), entry.fd, Ull{entry.offset},
+                          Ull{entry.length});
+            if (entry.merged != 1)
+                append_format(text, " (%u requests)", entry.merged);
+            append_format(text, ", channel %s, %s, %llu ms\n", channel_name(entry.channel),
+                          entry.stage, Ull{entry.age_ns} / 1'000'000);
         }
         return make_text(text);
     } catch (const std::bad_alloc&) {

@@ -10,7 +10,10 @@
 #include "lib/validate.hpp"
 #include "lib/workers.hpp"
 
+#include <ioengine/merge_buffer.hpp>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <ctime>
 #include <new>
@@ -24,7 +27,8 @@ inline namespace v0 {
 Engine::Engine(const Options& options, const Environment& environment)
     : log_(log_level_of(options, environment), options.log, options.log_user),
       disabled_(disabled_features(options, environment, log_)),
-      context_(config_of(options, lending_of(options, environment, disabled_, log_)), log_),
+      context_(config_of(options, lending_of(options, environment, disabled_, log_), disabled_),
+               log_),
       event_pool_size_(options.event_pool != 0 ? options.event_pool
                                                : options.queue_limit + options.depth),
       workers_(options.workers != nullptr ? options.workers->handle() : nullptr),
@@ -168,18 +172,14 @@ ErrorCode Engine::wait(Request& request, std::int64_t limit_ns, bool helps) noex
     return wait({WaitWord(request.word), nullptr, 0, limit_ns, helps});
 }
 
-Acceptance Engine::submit_wait(Request& request, Channel channel,
-                               std::int64_t timeout_ns) noexcept {
-    if (fork_guard_.in_child())
-        return submit(request, channel);
-    if (would_deadlock())
-        return count_refusal({ErrorCode::would_deadlock,
-                              "a callback must not wait for its own context; use submit()"});
+// Until `submit` is not refused for want of a place in the queue.
+template <class Submit>
+Acceptance Engine::wait_for_room(Submit&& submit, std::int64_t timeout_ns) noexcept {
     const std::uint64_t begun = now_ns();
     for (;;) {
         // Whoever takes requests out of the queues, or closes, moves this epoch afterwards.
         const std::uint32_t seen = context_.space.prepare();
-        const Acceptance acceptance = submit(request, channel);
+        const Acceptance acceptance = submit();
         if (acceptance.code() != ErrorCode::queue_full)
             return acceptance;
         std::int64_t left = EventCount::kNoLimit;
@@ -189,6 +189,90 @@ Acceptance Engine::submit_wait(Request& request, Channel channel,
                 return {ErrorCode::timed_out, "the channel's queue stayed full for that long"};
         }
         context_.space.park(seen, EventCount::Wants::anything, left);
+    }
+}
+
+Acceptance Engine::submit_wait(Request& request, Channel channel,
+                               std::int64_t timeout_ns) noexcept {
+    if (fork_guard_.in_child())
+        return submit(request, channel);
+    if (would_deadlock())
+        return count_refusal({ErrorCode::would_deadlock,
+                              "a callback must not wait for its own context; use submit()"});
+    return wait_for_room([&] { return submit(request, channel); }, timeout_ns);
+}
+
+// Each is well formed, and they lie side by side and are alike.
+Acceptance Engine::check_merged(Request* const* members, std::size_t count,
+                                Channel channel) noexcept {
+    const Request& first = *members[0];
+    std::uint64_t end = first.offset;
+    for (std::size_t i = 0; i < count; ++i) {
+        const Request& request = *members[i];
+        const Acceptance checked = check(request, channel);
+        if (!checked)
+            return checked;
+        if (!can_be_merged(request) || !are_alike(first, request) ||
+            first.channel != request.channel || request.offset != end)
+            return count_refusal({ErrorCode::invalid_argument,
+                                  "these requests cannot go as one; see EventMergeBuffer"});
+        end += request.length;
+    }
+    if (count > kMergeMax || end - first.offset > kMergeBytesMax)
+        return count_refusal({ErrorCode::invalid_argument,
+                              "more requests, or bytes, than can go as one; see EventMergeBuffer"});
+    return {};
+}
+
+Acceptance Engine::submit_merged(Request* const* members, std::size_t count,
+                                 Channel channel) noexcept {
+    if (count == 0)
+        return {};
+    if (count == 1)
+        return submit(*members[0], channel);
+    const Acceptance checked = check_merged(members, count, channel);
+    if (!checked)
+        return checked;
+    Request& first = *members[0];
+    for (std::size_t i = 0; i < count; ++i) {
+        Request& request = *members[i];
+        request.merged = i + 1 < count ? members[i + 1] : nullptr;
+        if (request.complete != nullptr) {
+            request_state::set_submitted(request);
+        } else {
+            request_state::set_counted(request, request.word);
+            WaitWord(request.word).count_up();
+        }
+    }
+    first.followers = static_cast<std::uint16_t>(count - 1);
+    const Acceptance acceptance =
+        context_.push(first, channel == Channel::automatic ? first.channel : channel);
+    if (acceptance)
+        return acceptance;
+    first.followers = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (members[i]->complete == nullptr)
+            WaitWord(members[i]->word).take_back();
+        request_state::set_idle(*members[i]);
+    }
+    return count_refusal(acceptance);
+}
+
+void Engine::finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept {
+    if (fork_guard_.in_child())
+        return;  // the parent's copies are told
+    const bool may_wait = !would_deadlock();
+    const Acceptance acceptance = wait_for_room(
+        [&] { return submit_merged(members, count, channel); }, may_wait ? kForever : 0);
+    if (acceptance)
+        return;
+    const int error = acceptance.code() == ErrorCode::no_memory   ? ENOMEM
+                      : acceptance.code() == ErrorCode::timed_out ? EAGAIN
+                                                                  : ECANCELED;
+    for (std::size_t i = 0; i < count; ++i) {
+        members[i]->result = -error;
+        if (members[i]->complete != nullptr)
+            members[i]->complete(members[i]);
     }
 }
 
@@ -363,6 +447,17 @@ Acceptance engine_submit(Engine* engine, Request& request, Channel channel) noex
 Acceptance engine_submit_wait(Engine* engine, Request& request, Channel channel,
                               std::int64_t timeout_ns) noexcept {
     return engine->submit_wait(request, channel, timeout_ns);
+}
+Acceptance engine_check(Engine* engine, const Request& request, Channel channel) noexcept {
+    return engine->check(request, channel);
+}
+Acceptance engine_submit_merged(Engine* engine, Request* const* members, std::size_t count,
+                                Channel channel) noexcept {
+    return engine->submit_merged(members, count, channel);
+}
+void engine_finish_merged(Engine* engine, Request* const* members, std::size_t count,
+                          Channel channel) noexcept {
+    engine->finish_merged(members, count, channel);
 }
 Acceptance engine_perform(Engine* engine, Request& request, Channel channel) noexcept {
     return engine->perform(request, channel);

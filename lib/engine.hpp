@@ -33,6 +33,12 @@ class Engine {
     // pushed quietly; null: the submitter is woken for it.
     Acceptance submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
                               std::uint32_t* staged) noexcept;
+    // Neighbours that go as one. All are taken, or none.
+    Acceptance submit_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
+    // The same with waiting; what is refused for good is told so.
+    void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
+    // none: the request is well formed, and this process may submit it. Counts a refusal.
+    Acceptance check(const Request& request, Channel channel) noexcept;
     Acceptance perform(Request& request, Channel channel) noexcept;
     ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
@@ -52,8 +58,9 @@ class Engine {
 
     bool start(const Options& options, const Environment& environment, Error& error);
     Acceptance count_refusal(Acceptance refusal) noexcept;
-    // none: the request is well formed, and this process may submit it.
-    Acceptance check(const Request& request, Channel channel) noexcept;
+    Acceptance check_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
+    template <class Submit>
+    Acceptance wait_for_room(Submit&& submit, std::int64_t timeout_ns) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
 

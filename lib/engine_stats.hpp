@@ -15,6 +15,8 @@ struct alignas(64) SubmitCounters {
     RoleCounter requests_refused_by_kernel;
     RoleCounter nudges;
     RoleCounter offloaded;
+    RoleCounter merged;
+    RoleCounter merges_broken;
     RoleCounter watchdog_reports;
 };
 
@@ -22,6 +24,7 @@ struct alignas(64) PollCounters {
     RoleCounter wait_calls;
     RoleCounter reaped;
     RoleCounter continuations;
+    RoleCounter merges_broken;
     RoleCounter completion_retries;
     RoleCounter stale_completions;
     RoleCounter cq_overflows;

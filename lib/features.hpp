@@ -26,6 +26,7 @@ enum class Feature : std::uint8_t {
     direct_align,           // statx(2) says how direct I/O must be aligned, and it is checked
     callback_lending,       // Lending::callbacks; else Lending::none
     caller_lending,         // Lending::callers; else Lending::callbacks
+    merging,                // Options::merge
     quirks,                 // the table of known kernel defects
 };
 
@@ -33,7 +34,7 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 13> kFeatureNames{{
+constexpr std::array<FeatureName, 14> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
@@ -46,6 +47,7 @@ constexpr std::array<FeatureName, 13> kFeatureNames{{
     {Feature::direct_align, "direct_align"},
     {Feature::callback_lending, "callback_lending"},
     {Feature::caller_lending, "caller_lending"},
+    {Feature::merging, "merging"},
     {Feature::quirks, "quirks"},
 }};
 

@@ -54,19 +54,18 @@ void Offload::stop() noexcept {
 void Offload::run() noexcept {
     for (;;) {
         const std::uint32_t seen = news_.prepare();
-        Request* request = work_.take_all();
-        if (request == nullptr) {
+        RequestChain requests = work_.take_all();
+        if (requests.empty()) {
             if (stopping_.load(std::memory_order_acquire))
                 return;
             news_.park(seen, EventCount::Wants::anything);
             continue;
         }
-        while (request != nullptr) {
-            Request* const next = request->next;
-            request->result = run_blocking(*request);
-            context_.ready.push(*request);
+        while (!requests.empty()) {
+            Request& request = requests.pop();
+            request.result = run_blocking(request);
+            context_.ready.push(request);
             context_.request_nudge();
-            request = next;
         }
     }
 }

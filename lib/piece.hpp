@@ -42,7 +42,8 @@ struct Piece {
 
 class Transfer {
   public:
-    // iovecs of a vectored request that continues: a copy, since the user's array is the user's.
+    // iovecs of merged requests; or of a vectored one that continues: a copy, since the user's
+    // array is the user's.
     static constexpr std::size_t kWindow = 64;
 
     // The kernel moves at most 2^31 - 4096 bytes per call (MAX_RW_COUNT, linux/fs.h). Half that is
@@ -52,6 +53,7 @@ class Transfer {
     void begin(const Request& request) noexcept {
         done_ = 0;
         total_ = 0;
+        merged_ = 0;
         if (is_vectored(request.action)) {
             const auto* vectors = static_cast<const iovec*>(request.data);
             for (std::uint64_t i = 0; i < request.length; ++i)
@@ -61,11 +63,24 @@ class Transfer {
         }
     }
 
+    // A plain transfer that goes along with `first`, which was begun, and lies behind it and all
+    // that were added before. At most kWindow in all.
+    void add(const Request& first, const Request& request) noexcept {
+        if (merged_ == 0)
+            add_vector(first);
+        add_vector(request);
+        total_ += request.length;
+    }
+    // True for several requests in one.
+    bool is_merged() const noexcept { return merged_ != 0; }
+
     std::uint64_t bytes_done() const noexcept { return done_; }
     std::uint64_t bytes_left() const noexcept { return total_ - done_; }
     void advance(std::uint64_t bytes) noexcept { done_ += bytes; }
 
     Piece next_piece(const Request& request) noexcept {
+        if (merged_ != 0)
+            return {window, merged_, request.offset, true};
         if (!is_vectored(request.action)) {
             const std::uint64_t left = bytes_left();
             return {static_cast<char*>(request.data) + done_, left < kPieceMax ? left : kPieceMax,
@@ -80,6 +95,11 @@ class Transfer {
     iovec* window = nullptr;
 
   private:
+    void add_vector(const Request& request) noexcept {
+        window[merged_].iov_base = request.data;
+        window[merged_].iov_len = static_cast<std::size_t>(request.length);
+        ++merged_;
+    }
     // Skips what is done and copies up to kWindow of the vectors that remain.
     Piece window_piece(const Request& request) noexcept {
         const auto* vectors = static_cast<const iovec*>(request.data);
@@ -99,6 +119,7 @@ class Transfer {
 
     std::uint64_t total_ = 0;
     std::uint64_t done_ = 0;
+    std::uint16_t merged_ = 0;  // vectors in the window, of merged requests
 };
 
 }  // namespace v0

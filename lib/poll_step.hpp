@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/driver.hpp"
+#include "lib/merging.hpp"
 #include "lib/prefetch.hpp"
 #include "lib/reap_cap.hpp"
 #include "lib/request_chain.hpp"
@@ -15,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
@@ -25,7 +27,7 @@ struct PollRole {
     bool owes = false;        // slots wait to be submitted again: lend_step() sees to it
     ReapCap cap;
     std::array<Completion, kReapChunk> reaped{};
-    std::array<Request*, kReapChunk> finished{};
+    RequestChain finished;
 };
 
 // The poll role, with who holds it: the poller's thread, or for a while one inside wait().
@@ -39,56 +41,71 @@ constexpr std::uint64_t kSlowDeliveryNs = 10'000'000;
 
 namespace steps {
 
-// One completion: the engine's own, or a slot's. Returns the request if it is finished.
+// One completion: the engine's own, or a slot's. True if a slot is to be submitted again.
 template <Driver D>
-Request* settle(IoSharedContext& context, PollRole& role, D& driver, const Completion& completion,
-                bool& continues) {
+bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
+                     const Completion& completion) {
     auto& counters = context.poll_counters;
     switch (static_cast<Signal>(completion.token.slot())) {
     case Signal::nudge:
         context.nudge.reaped();
-        return nullptr;
+        return false;
     case Signal::leave:
         role.leave_seen = true;
-        return nullptr;
+        return false;
     case Signal::cancel:
-        return nullptr;
+        return false;
     }
     auto* slot = driver.slots().reclaim(completion.token);
     if (slot == nullptr) {
         counters.stale_completions.add(1);
         context.log.write(LogLevel::error, "a completion of no living request was ignored");
-        return nullptr;
+        return false;
     }
-    Request& request = *slot->request;
-    prefetch_to_write(&request);  // for its result, and for the callback that submits it again
-    const Judgement verdict = short_io(request, slot->transfer, slot->retries, completion.result,
-                                       context.closing.cancelling.load(std::memory_order_relaxed),
-                                       [&](int fd) { return driver.shape_of(fd); });
-    if (verdict.verdict != Verdict::done) {
-        (verdict.verdict == Verdict::retry ? counters.completion_retries : counters.continuations)
-            .add(1);
-        driver.slots().carry_on(*slot);
-        continues = true;
-        return nullptr;
+    prefetch_to_write(slot->request);  // for its result, and the callback that submits it again
+    const bool was_merged = slot->transfer.is_merged();
+    const Verdict verdict = settle(
+        *slot, completion.result, context.closing.cancelling.load(std::memory_order_relaxed),
+        [&](int fd) { return driver.shape_of(fd); },
+        [&](Request& request, std::int64_t result) {
+            request.result = result;
+            role.finished.push(request);
+        });
+    if (verdict == Verdict::done) {
+        driver.slots().release(*slot);
+        return false;
     }
-    request.result = verdict.result;
-    driver.slots().release(*slot);
-    return &request;
+    if (verdict == Verdict::retry)
+        counters.completion_retries.add(1);
+    else if (was_merged)
+        counters.merges_broken.add(1);
+    else
+        counters.continuations.add(1);
+    driver.slots().carry_on(*slot);
+    return true;
 }
 
-inline void note_delivery_time(IoSharedContext& context, std::uint64_t began_ns) noexcept {
-    const std::uint64_t took = context.coarse_ns() - began_ns;
+// Runs the callbacks. True if there was any.
+inline bool deliver(IoSharedContext& context, RequestChain requests) noexcept {
+    if (requests.empty())
+        return false;
+    const std::uint64_t began = context.coarse_ns();
+    std::uint64_t finished_here = 0;
+    while (!requests.empty())
+        finished_here += context.deliver(requests.pop()) ? 1 : 0;
+    if (finished_here != 0)
+        context.count_completed(finished_here);
+    const std::uint64_t took = context.coarse_ns() - began;
     context.delivery_counters.longest_delivery_ns.raise_to(took);
     if (took > kSlowDeliveryNs)
         context.delivery_counters.slow_deliveries.add(1);
+    return true;
 }
 
 // What the kernel has finished, at most `max`: frees the slots and lists the finished requests in
 // role.finished.
 struct Reaped {
     std::uint32_t completions = 0;
-    std::uint32_t finished = 0;
     bool continues = false;  // a slot is to be submitted again
 };
 
@@ -99,11 +116,8 @@ Reaped reap(IoSharedContext& context, PollRole& role, D& driver, std::uint32_t m
     context.poll_counters.reaped.add(reaped.completions);
     for (std::uint32_t i = 0; i < reaped.completions; ++i)
         driver.slots().expect(role.reaped[i].token);
-    for (std::uint32_t i = 0; i < reaped.completions; ++i) {
-        Request* const request = settle(context, role, driver, role.reaped[i], reaped.continues);
-        if (request != nullptr)
-            role.finished[reaped.finished++] = request;
-    }
+    for (std::uint32_t i = 0; i < reaped.completions; ++i)
+        reaped.continues |= take_completion(context, role, driver, role.reaped[i]);
     return reaped;
 }
 
@@ -124,51 +138,23 @@ bool poll_step(
         role.owes |= reaped.continues;
     else if (reaped.continues)
         context.wake_urgently();
-    else if (reaped.finished != 0)
+    else if (!role.finished.empty())
         context.wake_for_slots();
 
     if (reaped.completions != 0)
         before_delivery();
 
-    Request* made = context.ready.take_all();
-    if (reaped.finished == 0 && made == nullptr)
-        return reaped.completions != 0;
-    const std::uint64_t began = context.coarse_ns();
-    std::uint64_t finished_here = 0;
-    const auto deliver = [&](Request& request) noexcept {
-        context.note(request);
-        finished_here += context.deliver(request) ? 1 : 0;
-    };
-    for (std::uint32_t i = 0; i < reaped.finished; ++i)
-        deliver(*role.finished[i]);
-    while (made != nullptr) {
-        Request& request = *made;
-        made = made->next;
-        deliver(request);
-    }
-    if (finished_here != 0)
-        context.count_completed(finished_here);
-    steps::note_delivery_time(context, began);
-    return true;
+    RequestChain finished = std::exchange(role.finished, {});
+    finished.append(context.ready.take_all());
+    for (RequestChain rest = finished; !rest.empty();)
+        context.note(rest.pop());
+    return steps::deliver(context, finished) || reaped.completions != 0;
 }
 
 // The poller's thread, whether or not it holds the poll role: what waiters have reaped for it. True
 // if there was anything.
 inline bool deliver_foreign(IoSharedContext& context) noexcept {
-    Request* list = context.standby.foreign.take_all();
-    if (list == nullptr)
-        return false;
-    const std::uint64_t began = context.coarse_ns();
-    std::uint64_t finished_here = 0;
-    while (list != nullptr) {
-        Request& request = *list;
-        list = list->next;
-        finished_here += context.deliver(request) ? 1 : 0;
-    }
-    if (finished_here != 0)
-        context.count_completed(finished_here);
-    steps::note_delivery_time(context, began);
-    return true;
+    return steps::deliver(context, context.standby.foreign.take_all());
 }
 
 struct WaitOutcome {
@@ -186,33 +172,26 @@ WaitOutcome wait_step(IoSharedContext& context, PollRole& role, D& driver, const
     context.poll_counters.reaped_by_waiters.add(reaped.completions);
     if (reaped.continues)
         context.wake_urgently();
-    else if (reaped.finished != 0)
+    else if (!role.finished.empty())
         context.wake_for_slots();
     WaitOutcome outcome;
-    Request* made = context.ready.take_all();
-    outcome.found = reaped.completions != 0 || made != nullptr;
-    if (reaped.finished == 0 && made == nullptr)
-        return outcome;
+    RequestChain finished = std::exchange(role.finished, {});
+    finished.append(context.ready.take_all());
+    outcome.found = reaped.completions != 0 || !finished.empty();
 
     RequestChain own;
     bool is_foreign = false;
-    const auto sort = [&](Request& request) noexcept {
+    while (!finished.empty()) {
+        Request& request = finished.pop();
         context.note(request);
         const bool calls_back = context.config.sink == nullptr && (helps || word.counts(request));
         if (request.complete == nullptr || calls_back) {
             outcome.called_back += request.complete != nullptr ? 1 : 0;
             own.push(request);
-            return;
+            continue;
         }
         context.standby.foreign.push(request);
         is_foreign = true;
-    };
-    for (std::uint32_t i = 0; i < reaped.finished; ++i)
-        sort(*role.finished[i]);
-    while (made != nullptr) {
-        Request& request = *made;
-        made = made->next;
-        sort(request);
     }
     if (is_foreign)
         context.standby.call_poller();  // [model: wait-6]

@@ -7,6 +7,8 @@
 // round, so that what one thread pushed comes out in its order.
 #pragma once
 
+#include "lib/request_chain.hpp"
+
 #include <ioengine/request.hpp>
 
 #include <atomic>
@@ -28,19 +30,20 @@ class ReadyList {
     // acquire: pairs with push().
     bool empty() const noexcept { return head_.load(std::memory_order_acquire) == nullptr; }
 
-    // The oldest first, linked by `next`; null if there is none.
-    Request* take_all() noexcept {
+    // The oldest first.
+    RequestChain take_all() noexcept {
         if (empty())
-            return nullptr;
-        Request* newest = head_.exchange(nullptr, std::memory_order_acquire);  // [model: nudge-8]
+            return {};
+        Request* const newest =
+            head_.exchange(nullptr, std::memory_order_acquire);  // [model: nudge-8]
         Request* oldest = nullptr;
-        while (newest != nullptr) {
-            Request* const below = newest->next;
-            newest->next = oldest;
-            oldest = newest;
-            newest = below;
+        for (Request* request = newest; request != nullptr;) {
+            Request* const below = request->next;
+            request->next = oldest;
+            oldest = request;
+            request = below;
         }
-        return oldest;
+        return {oldest, newest};
     }
 
   private:

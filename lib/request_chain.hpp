@@ -10,11 +10,22 @@ inline namespace v0 {
 
 class RequestChain {
   public:
+    RequestChain() noexcept = default;
+    // From `first` on by `next`; the last one's is null.
+    RequestChain(Request* first, Request* last) noexcept : first_(first), last_(last) {}
+
     bool empty() const noexcept { return first_ == nullptr; }
     void push(Request& request) noexcept {
         request.next = nullptr;
         (empty() ? first_ : last_->next) = &request;
         last_ = &request;
+    }
+    // All of the other's go behind these.
+    void append(RequestChain other) noexcept {
+        if (other.empty())
+            return;
+        (empty() ? first_ : last_->next) = other.first_;
+        last_ = other.last_;
     }
     // There must be one.
     Request& pop() noexcept {

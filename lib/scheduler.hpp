@@ -4,8 +4,7 @@
 //
 //   1. priority requests first
 //   2. reads and writes take turns: up to read_budget reads, then up to write_budget writes, as
-//   long
-//      as both wait; an empty class gives its turn away
+//      long as both wait; an empty class gives its turn away
 //   3. with priority_burst = n, after n priority requests in a row one waiting read or write goes
 //
 // Bounds, as numbers of requests handed to the kernel before the oldest one of a class, when all
@@ -14,10 +13,10 @@
 // that is 0. Within a class it is first in, first out per submitting thread, because whoever holds
 // the submit role is the only consumer.
 //
-// Each request is built into its slot in the push that takes it: there is no list in between.
+// Each request is built into its slot in the push that takes it: there is no list in between. With
+// merging, neighbours share a slot, see lib/merging.hpp; budgets and bounds count slots then.
 #pragma once
 
-#include "lib/prefetch.hpp"
 #include "lib/shared_context.hpp"
 
 #include <algorithm>
@@ -48,22 +47,29 @@ concept SlotCollection = requires(S& slots, Request& request) {
 
 namespace scheduling {
 
-// One dequeue's worth; bulk, because one at a time halves the rate.
-constexpr std::size_t kBulk = 32;
+// Places that requests may share say so by append(): false if this one needs a place of its own.
+template <class S>
+bool append_to(S& slots, Request& request) noexcept {
+    if constexpr (requires { slots.append(request); })
+        return slots.append(request);
+    else
+        return false;
+}
 
+// Into `max` places at most.
 template <SlotCollection S>
 std::size_t move_from(RequestQueue& queue, std::size_t max, S& slots) {
-    Request* taken[kBulk];
     std::size_t moved = 0;
-    while (moved < max) {
-        const std::size_t n = queue.pop(taken, std::min(max - moved, kBulk));
-        if (n == 0)
+    while (Request* const request = queue.front()) {
+        if (append_to(slots, *request)) {
+            queue.take();
+            continue;
+        }
+        if (moved == max)
             break;
-        for (std::size_t i = 0; i < n; ++i)
-            prefetch_to_read(taken[i]);
-        for (std::size_t i = 0; i < n; ++i)
-            push_into(slots, *taken[i]);
-        moved += n;
+        queue.take();
+        push_into(slots, *request);
+        ++moved;
     }
     return moved;
 }
@@ -94,8 +100,8 @@ std::size_t take_turn(IoSharedContext& context, std::size_t max, S& slots) {
 
 }  // namespace scheduling
 
-// Moves up to `quota` requests from the context's queues into `slots`; returns how many. Submit
-// role.
+// Moves requests from the context's queues into `slots`, as long as they need no more than `quota`
+// places; returns how many they needed. Submit role.
 template <SlotCollection S>
 std::size_t poll_request_from_queues(IoSharedContext& context, std::size_t quota, S& slots) {
     Turns& turns = context.turns;

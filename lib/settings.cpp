@@ -5,6 +5,7 @@
 
 #include "lib/workers.hpp"
 
+#include <ioengine/merge_buffer.hpp>
 #include <ioengine/probe.hpp>
 #include <ioengine/workers.hpp>
 
@@ -84,6 +85,7 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
         {"event_pool", options.event_pool, 0, 1u << 22},
         {"read_budget", options.read_budget, 1, 1u << 20},
         {"write_budget", options.write_budget, 1, 1u << 20},
+        {"merge_limit", options.merge_limit, 1, kMergeBytesMax},
     };
     for (const Range& range : ranges)
         if (!in_range(range, error))
@@ -137,7 +139,8 @@ Lending lending_of(const Options& options, const Environment& environment,
     return lending;
 }
 
-ContextConfig config_of(const Options& options, Lending lending) noexcept {
+ContextConfig config_of(const Options& options, Lending lending,
+                        const FeatureSet& disabled) noexcept {
     ContextConfig config;
     config.depth = options.depth;
     config.queue_limit = options.queue_limit;
@@ -148,6 +151,8 @@ ContextConfig config_of(const Options& options, Lending lending) noexcept {
     config.histograms = options.histograms;
     config.lends = lending != Lending::none;
     config.callers_lend = lending == Lending::callers;
+    if (options.merge && !disabled.has(Feature::merging))
+        config.merge_limit = options.merge_limit;
     config.sink = options.sink;
     config.sink_user = options.sink_user;
     if (options.workers != nullptr) {

@@ -32,7 +32,8 @@ LogLevel log_level_of(const Options& options, const Environment& environment) no
 // What the options ask for, or in place of `callbacks` the environment; less what is disabled.
 Lending lending_of(const Options& options, const Environment& environment,
                    const FeatureSet& disabled, Log& log) noexcept;
-ContextConfig config_of(const Options& options, Lending lending) noexcept;
+ContextConfig config_of(const Options& options, Lending lending,
+                        const FeatureSet& disabled) noexcept;
 ThreadSetup thread_setup_of(const Options& options) noexcept;
 
 // Which backend is asked for, and by whom. An unknown name in the environment is logged and

@@ -31,9 +31,15 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
         return {ErrorCode::shutting_down, "shutdown() has begun; the context takes no new work"};
     if (channel == Channel::automatic)
         channel = is_read(request.action) ? Channel::read : Channel::write;
-    request.queue = channel;
-    if (config.histograms)
-        request.submit_ns = clock_ns();
+    const std::uint64_t now = config.histograms ? clock_ns() : 0;
+    Request* member = &request;
+    for (unsigned left = request.followers;; --left, member = member->merged) {
+        member->queue = channel;
+        if (config.histograms)
+            member->submit_ns = now;
+        if (left == 0)
+            break;
+    }
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
     if (pushed == RequestQueue::Pushed::yes && how == Push::wakes)
         tell_submitter(in_own_callback);
@@ -166,6 +172,8 @@ void IoSharedContext::read_stats(Stats& stats) const noexcept {
     stats.wait_calls = poll_counters.wait_calls.get();
     stats.reaped = poll_counters.reaped.get();
     stats.reaped_by_waiters = poll_counters.reaped_by_waiters.get();
+    stats.merged = submit_counters.merged.get();
+    stats.merges_broken = submit_counters.merges_broken.get() + poll_counters.merges_broken.get();
     stats.continuations = poll_counters.continuations.get();
     stats.completion_retries = poll_counters.completion_retries.get();
     stats.stale_completions = poll_counters.stale_completions.get();

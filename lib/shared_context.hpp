@@ -38,6 +38,8 @@ struct ContextConfig {
     std::uint32_t write_budget = 16;
     std::uint32_t priority_burst = 0;
     std::uint32_t watchdog_ms = 0;
+    // Neighbours are merged up to so many bytes; 0: never.
+    std::uint32_t merge_limit = 0;
     bool histograms = false;
     // What callbacks on the poller submit, the poller hands over: Lending::callbacks.
     bool lends = false;

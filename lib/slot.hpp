@@ -31,6 +31,7 @@
 #include "lib/prefetch.hpp"
 #include "lib/spsc_ring.hpp"
 
+#include <ioengine/merge_buffer.hpp>
 #include <ioengine/request.hpp>
 #include <ioengine/stats.hpp>
 
@@ -69,6 +70,7 @@ struct SlotLabel {
     std::atomic<std::uint64_t> length{0};
     std::atomic<std::uint64_t> since_ns{0};
     std::atomic<std::int32_t> fd{-1};
+    std::atomic<std::uint16_t> members{1};
     std::atomic<IOAction> action{IOAction::none};
     std::atomic<Channel> channel{Channel::automatic};
 };
@@ -80,6 +82,7 @@ struct alignas(64) Slot {
     std::atomic<std::uint32_t> generation{0};  // submit role writes; describe() reads: seq lock
     std::uint32_t index = 0;                   // constant
     std::uint16_t retries = 0;                 // of the piece in flight; whoever holds the slot
+    std::uint16_t members = 1;                 // merged requests not finished, from `request` on
     std::uint64_t due_ns = 0;                  // submit role's: when a put-off retry may go
     Request* request = nullptr;                // whoever holds the slot
     Transfer transfer;                         // progress of the request; whoever holds the slot
@@ -98,8 +101,9 @@ concept SlotType = std::is_base_of_v<Slot, S> && std::is_default_constructible_v
 template <SlotType S>
 class SlotPool {
   public:
-    explicit SlotPool(std::uint32_t depth)
-        : depth_(depth), slots_(new S[depth]),
+    // Requests are merged into one slot up to `merge_limit` bytes; 0: never.
+    explicit SlotPool(std::uint32_t depth, std::uint32_t merge_limit = 0)
+        : depth_(depth), merge_limit_(merge_limit), slots_(new S[depth]),
           windows_(new iovec[std::size_t{depth} * Transfer::kWindow]), free_(depth),
           continuations_(depth) {
         stash_.reserve(depth);
@@ -131,13 +135,36 @@ class SlotPool {
         debug_check(slot.state.load(std::memory_order_relaxed) == SlotState::free,
                     "a taken slot was free");
         taken_.add(1);
+        begin(slot, request);
         describe_as(slot, request, now);
-        slot.request = &request;
-        slot.retries = 0;
-        slot.transfer.begin(request);
+        open(slot);
         slot.state.store(SlotState::filled, std::memory_order_release);  // pairs with describe()
         return slot;
     }
+    // May this one join the slot that was taken last?
+    bool may_append(const Request& request) const noexcept {
+        if (request.offset != open_end_)
+            return false;
+        const Request& first = *open_->request;
+        return can_be_merged(request) && are_alike(first, request) &&
+               first.queue == request.queue && request.followers == 0 &&
+               open_->members < kMergeMax &&
+               open_->transfer.bytes_left() + request.length <= merge_limit_;
+    }
+    // It joins; the slot is to be handed over again.
+    S& append(Request& request) noexcept {
+        S& slot = *open_;
+        slot.transfer.add(*slot.request, request);
+        open_last_->merged = &request;
+        open_last_ = &request;
+        open_end_ += request.length;
+        ++slot.members;
+        slot.label.members.store(slot.members, std::memory_order_relaxed);
+        slot.label.length.store(slot.transfer.bytes_left(), std::memory_order_relaxed);
+        return slot;
+    }
+    // Nothing joins the slots that were taken: before the system call.
+    void seal() noexcept { open_end_ = kSealed; }
     // filled -> in_kernel, before the system call.
     void hand_over(S& slot) noexcept {
         // [model: slot-1] release: pairs with reclaim().
@@ -261,6 +288,7 @@ class SlotPool {
         out.fd = slot.label.fd.load(std::memory_order_relaxed);
         out.offset = slot.label.offset.load(std::memory_order_relaxed);
         out.length = slot.label.length.load(std::memory_order_relaxed);
+        out.merged = slot.label.members.load(std::memory_order_relaxed);
         out.age_ns = now > since ? now - since : 0;
         copy_stage(out, slot_state_name(state));
         std::atomic_thread_fence(std::memory_order_acquire);  // pairs with describe_as()'s fence
@@ -286,21 +314,57 @@ class SlotPool {
             out.stage[i] = name[i];
         out.stage[i] = '\0';
     }
+    // As many as come with the first go as one, if they lie side by side; else one at a time.
+    static void begin(S& slot, Request& first) noexcept {
+        slot.request = &first;
+        slot.retries = 0;
+        slot.members = static_cast<std::uint16_t>(first.followers + 1);
+        slot.transfer.begin(first);
+        std::uint64_t end = first.offset + first.length;
+        Request* last = &first;
+        for (; first.followers != 0; --first.followers) {
+            last = last->merged;
+            if (last->offset != end) {
+                slot.transfer.begin(first);
+                first.followers = 0;
+                return;
+            }
+            end += last->length;
+            slot.transfer.add(first, *last);
+        }
+    }
+    // Others may join a slot that was just taken.
+    void open(S& slot) noexcept {
+        Request& request = *slot.request;
+        if (merge_limit_ == 0 || slot.members != 1 || !can_be_merged(request)) {
+            seal();
+            return;
+        }
+        open_ = &slot;
+        open_last_ = &request;
+        open_end_ = request.offset + request.length;
+    }
     static void describe_as(S& slot, const Request& request, std::uint64_t now) noexcept {
         slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1,
                               std::memory_order_relaxed);
         // A reader that sees any label below sees the new generation too.
         std::atomic_thread_fence(std::memory_order_release);
         slot.label.offset.store(request.offset, std::memory_order_relaxed);
-        slot.label.length.store(request.length, std::memory_order_relaxed);
+        slot.label.length.store(slot.transfer.is_merged() ? slot.transfer.bytes_left()
+                                                          : request.length,
+                                std::memory_order_relaxed);
+        slot.label.members.store(slot.members, std::memory_order_relaxed);
         slot.label.since_ns.store(now, std::memory_order_relaxed);
         slot.label.fd.store(request.fd, std::memory_order_relaxed);
         slot.label.action.store(request.action, std::memory_order_relaxed);
         slot.label.channel.store(request.queue, std::memory_order_relaxed);
     }
 
+    static constexpr std::uint64_t kSealed = UINT64_MAX;  // no request's offset
+
     // constant after construction
     const std::uint32_t depth_;
+    const std::uint32_t merge_limit_;
     const std::unique_ptr<S[]> slots_;
     const std::unique_ptr<iovec[]> windows_;
 
@@ -313,6 +377,9 @@ class SlotPool {
     std::vector<std::uint32_t> put_off_;
     RoleCounter taken_;
     RoleCounter returned_;
+    std::uint64_t open_end_ = kSealed;  // where a request has to begin to join `open_`
+    S* open_ = nullptr;
+    Request* open_last_ = nullptr;  // of its members
 
     // poll role
     alignas(64) RoleCounter released_;

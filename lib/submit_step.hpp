@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/driver.hpp"
+#include "lib/merging.hpp"
 #include "lib/offload.hpp"
 #include "lib/request_chain.hpp"
 #include "lib/request_state.hpp"
@@ -111,10 +112,64 @@ class SlotFiller {
           now_(context.coarse_ns()) {}
 
     void push(Request& request) noexcept {
-        if (const int refusal = driver_.refusal(request)) {
-            finish(request, refusal);
-            return;
+        Request* const accepted = refuse_bad_ones(request);
+        if (accepted != nullptr)
+            place(*accepted);
+    }
+
+    // Merges it with the one before, if that is possible.
+    bool append(Request& request) noexcept {
+        if (!driver_.slots().may_append(request) || driver_.refusal(request) != 0)
+            return false;
+        // Those behind others that were set aside are not to overtake them.
+        if (holder_.borrows() && (!role_.set_aside.empty() || !holder_.owns(request)))
+            return false;
+        driver_.append(request);
+        context_.submit_counters.merged.add(1);
+        return true;
+    }
+
+    // What borrowers left, as far as there are slots.
+    bool take_set_aside() noexcept {
+        bool moved = false;
+        while (!role_.set_aside.empty() && driver_.room() != 0 &&
+               driver_.slots().available() != 0) {
+            driver_.push(role_.set_aside.pop(), now_);
+            moved = true;
         }
+        return moved;
+    }
+
+  private:
+    // Of those that were merged, what this backend will not do is finished; the others stay
+    // together, one behind the other. Null if none is left.
+    Request* refuse_bad_ones(Request& request) noexcept {
+        if (request.followers == 0) {
+            const int refusal = driver_.refusal(request);
+            if (refusal == 0)
+                return &request;
+            finish(request, refusal);
+            return nullptr;
+        }
+        Request* first = nullptr;
+        Request* last = nullptr;
+        std::uint16_t count = 0;
+        for_each_member(request, [&](Request& member) {
+            if (const int refusal = driver_.refusal(member)) {
+                finish(member, refusal);
+                return;
+            }
+            (first == nullptr ? first : last->merged) = &member;
+            last = &member;
+            ++count;
+        });
+        if (first == nullptr)
+            return nullptr;
+        first->followers = static_cast<std::uint16_t>(count - 1);
+        context_.submit_counters.merged.add(first->followers);
+        return first;
+    }
+    void place(Request& request) noexcept {
         switch (driver_.route(request)) {
         case Route::kernel:
             // Those behind it are not to overtake it.
@@ -134,19 +189,6 @@ class SlotFiller {
             return;
         }
     }
-
-    // What borrowers left, as far as there are slots.
-    bool take_set_aside() noexcept {
-        bool moved = false;
-        while (!role_.set_aside.empty() && driver_.room() != 0 &&
-               driver_.slots().available() != 0) {
-            driver_.push(role_.set_aside.pop(), now_);
-            moved = true;
-        }
-        return moved;
-    }
-
-  private:
     bool keeps_holder_waiting(const Request& request) noexcept {
         return holder_.is_caller() ? driver_.may_wait(request) : driver_.may_block(request);
     }
@@ -164,12 +206,14 @@ class SlotFiller {
 };
 
 // Everything that is still with us answers ECANCELED; what the kernel holds is asked back once.
-template <Driver D, class Refuse>
-void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Refuse& refuse) {
+template <Driver D, class GiveUp>
+void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, GiveUp& give_up) {
     struct Canceller {
-        void push(Request& request) noexcept {
-            request.result = -ECANCELED;
-            context.ready.push(request);
+        void push(Request& first) noexcept {
+            for_each_member(first, [this](Request& request) {
+                request.result = -ECANCELED;
+                context.ready.push(request);
+            });
         }
         IoSharedContext& context;
     } canceller{context};
@@ -178,13 +222,13 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Re
     for (; !role.set_aside.empty(); role.published = true)
         canceller.push(role.set_aside.pop());
     while (auto* slot = driver.slots().next_continuation())
-        refuse(*slot, -ECANCELED);
+        give_up(*slot, -ECANCELED);
     while (auto* slot = driver.slots().next_put_off(UINT64_MAX))
-        refuse(*slot, -ECANCELED);
+        give_up(*slot, -ECANCELED);
     if (role.cancel_sent)
         return;
     role.cancel_sent = true;
-    driver.abandon(refuse, -ECANCELED);
+    driver.abandon(give_up, -ECANCELED);
     for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
         // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
         if (driver.slots().at(i).state.load(std::memory_order_relaxed) == SlotState::in_kernel)
@@ -274,27 +318,38 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
                           Offload* offload = nullptr, Holder holder = Holder::submitter()) {
     auto& slots = driver.slots();
     SubmitOutcome outcome;
-    // The slot is free again and the request finished: news for this step as well as for the
-    // poller.
-    auto refuse = [&](typename D::Slot& slot, std::int64_t error) noexcept {
-        Request& request = *slot.request;
-        slot.retries = kPieceRetriesMax;
-        request.result = short_io(request, slot.transfer, slot.retries, error, true, [](int) {
-                             return FileShape{};
-                         }).result;
-        slots.give_back(slot);
-        context.ready.push(request);
-        role.published = true;
-        outcome.moved = true;
-        outcome.gave_back = true;
-    };
-
     // acquire: pairs with the closer's release. What is to be continued from now on, or comes from
     // a callback that had passed the gate, is refused by the next step: it must not reach the
     // kernel behind the cancellation, which is sent once.
     const bool cancelling = context.closing.cancelling.load(std::memory_order_acquire);
+
+    // The slot is free again and the request finished: news for this step as well as for the
+    // poller.
+    const auto end_slot = [&](typename D::Slot& slot, std::int64_t error, bool all) noexcept {
+        const bool was_merged = slot.transfer.is_merged();
+        const bool goes_on = refuse(slot, error, all, [&](Request& request, std::int64_t result) {
+            request.result = result;
+            context.ready.push(request);
+            role.published = true;
+        });
+        outcome.moved = true;
+        outcome.gave_back |= !goes_on;
+        if (!goes_on) {
+            slots.give_back(slot);
+            return;
+        }
+        context.submit_counters.merges_broken.add(was_merged ? 1 : 0);
+        slots.put_off(slot, 0);
+    };
+    // By the kernel, for its own sake; or with everything else.
+    auto refused = [&](typename D::Slot& slot, std::int64_t error) noexcept {
+        end_slot(slot, error, cancelling);
+    };
+    auto given_up = [&](typename D::Slot& slot, std::int64_t error) noexcept {
+        end_slot(slot, error, true);
+    };
     if (cancelling)
-        steps::cancel_everything(context, role, driver, refuse);
+        steps::cancel_everything(context, role, driver, given_up);
     else if (holder.is_engine_thread())
         outcome.moved |= steps::push_continuations(context, driver);
     steps::SlotFiller<D> filler(context, role, driver, offload, holder);
@@ -314,7 +369,7 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
     }
 
     const auto hand_over = [&] {
-        const Handed handed = driver.submit(refuse);
+        const Handed handed = driver.submit(refused);
         if (handed.broken != 0)
             context.log.write(LogLevel::error,
                               "the backend takes no requests any more (%s); they fail with that "
@@ -340,7 +395,7 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
                               "fail with that error",
                               role.attempts, std::strerror(handed.error));
             role.attempts = 0;
-            driver.abandon(refuse, -handed.error);
+            driver.abandon(given_up, -handed.error);
         }
     };
     hand_over();

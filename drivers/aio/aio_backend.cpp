@@ -104,6 +104,7 @@ std::unique_ptr<Runner> make_aio_runner(const RunnerSetup& setup, ProbeReport& r
                                         Error& error) {
     IoSharedContext& context = *setup.context;
     AioSetup driver_setup;
+    driver_setup.merge_limit = context.config.merge_limit;
     driver_setup.depth = context.config.depth;
     driver_setup.native_fsync = has_feature(report, "aio_fsync");
     driver_setup.submit_counters = &context.submit_counters;

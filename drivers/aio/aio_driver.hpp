@@ -37,6 +37,7 @@ struct AioSlot : Slot {
 
 struct AioSetup {
     std::uint32_t depth = 128;
+    std::uint32_t merge_limit = 0;  // bytes in one slot; 0: one request each
     SignalFile signal_file;
     bool check_alignment = true;  // of direct transfers, before the kernel sees them
     bool native_fsync = true;     // IOCB_CMD_FSYNC, Linux 4.18
@@ -77,8 +78,8 @@ class AioDriver {
 
     // `kernel` has been set up with room for events_for(depth) events.
     AioDriver(Kernel kernel, AioSetup setup)
-        : kernel_(std::move(kernel)), setup_(std::move(setup)), slots_(setup_.depth),
-          batch_(new iocb*[setup_.depth + kSignals]) {}
+        : kernel_(std::move(kernel)), setup_(std::move(setup)),
+          slots_(setup_.depth, setup_.merge_limit), batch_(new iocb*[setup_.depth + kSignals]) {}
 
     static constexpr unsigned events_for(std::uint32_t depth) noexcept { return depth + kSignals; }
 
@@ -112,10 +113,16 @@ class AioDriver {
     bool may_wait(const Request& request) noexcept { return !kernel_.is_direct(request); }
     std::size_t room() const noexcept { return SIZE_MAX; }  // a place for every slot
     void push(Request& request, std::uint64_t now) noexcept { add(slots_.take(request, now)); }
+    void append(Request& request) noexcept {
+        AioSlot& slot = slots_.append(request);
+        fill(slot);
+        slots_.hand_over(slot);
+    }
     void push_again(AioSlot& slot) noexcept { add(slot); }
 
     template <RefuseFunction<AioSlot> Refuse>
     Handed submit(Refuse& refuse) noexcept {
+        slots_.seal();
         Handed handed;
         std::uint32_t begin = 0;
         while (begin < batched_) {

@@ -143,6 +143,8 @@ std::unique_ptr<Runner> make_runner_here(const RunnerSetup& setup, ProbeReport& 
                  !setup.disabled.has(Feature::callback_lending) &&
                      !setup.disabled.has(Feature::caller_lending))
         .in_force = setup.context->config.callers_lend;
+    note_feature(report, "merging", !setup.disabled.has(Feature::merging)).in_force =
+        setup.context->config.merge_limit != 0;
     switch (report.backend) {
     case Backend::automatic:
         fill_unavailable(report, error);
@@ -150,7 +152,8 @@ std::unique_ptr<Runner> make_runner_here(const RunnerSetup& setup, ProbeReport& 
     case Backend::null:
         return std::make_unique<SplitRunner<NullDriver>>(
             setup, std::make_unique<NullDriver>(setup.context->config.depth,
-                                                setup.context->submit_counters));
+                                                setup.context->submit_counters,
+                                                setup.context->config.merge_limit));
 #if IOENGINE_HAVE_URING
     case Backend::uring: {
         auto runner = make_uring_runner(setup, report, error);

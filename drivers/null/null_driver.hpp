@@ -21,9 +21,9 @@ class NullDriver {
   public:
     using Slot = NullSlot;
 
-    explicit NullDriver(std::uint32_t depth, SubmitCounters& counters)
-        : counters_(counters), slots_(depth), mask_(std::bit_ceil(std::size_t{depth} + 2) - 1),
-          done_(new Completion[mask_ + 1]) {}
+    NullDriver(std::uint32_t depth, SubmitCounters& counters, std::uint32_t merge_limit = 0)
+        : counters_(counters), slots_(depth, merge_limit),
+          mask_(std::bit_ceil(std::size_t{depth} + 2) - 1), done_(new Completion[mask_ + 1]) {}
 
     SlotPool<NullSlot>& slots() noexcept { return slots_; }
 
@@ -40,12 +40,21 @@ class NullDriver {
         push_again(slots_.take(request, now));
     }
     void push_again(NullSlot& slot) noexcept {
-        const auto bytes = static_cast<std::int64_t>(slot.transfer.bytes_left());
         slots_.hand_over(slot);
-        put({slot.token(), bytes});
+        put({slot.token(), bytes_of(slot)});
+    }
+    void append(Request& request) noexcept {
+        NullSlot& slot = slots_.append(request);
+        slots_.hand_over(slot);
+        // Only a signal may have come in between.
+        std::size_t place = filled_ - 1;
+        while (done_[place & mask_].token.value != slot.token().value)
+            --place;
+        done_[place & mask_].result = bytes_of(slot);
     }
     template <RefuseFunction<NullSlot> Refuse>
     Handed submit(Refuse&) noexcept {
+        slots_.seal();
         Handed handed;
         handed.count = static_cast<std::uint32_t>(filled_ - tail_.load(std::memory_order_relaxed));
         if (handed.count == 0)
@@ -89,6 +98,9 @@ class NullDriver {
     void close() noexcept {}
 
   private:
+    static std::int64_t bytes_of(const NullSlot& slot) noexcept {
+        return static_cast<std::int64_t>(slot.transfer.bytes_left());
+    }
     void put(const Completion& completion) noexcept { done_[filled_++ & mask_] = completion; }
 
     SubmitCounters& counters_;

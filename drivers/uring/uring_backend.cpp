@@ -201,6 +201,7 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
                                           Error& error) {
     IoSharedContext& context = *setup.context;
     UringSetup driver_setup;
+    driver_setup.merge_limit = context.config.merge_limit;
     driver_setup.depth = context.config.depth;
     driver_setup.has_fallocate = has_feature(report, "uring_fallocate");
     driver_setup.has_sync_file_range = has_feature(report, "uring_sync_file_range");

@@ -35,6 +35,7 @@ struct UringSlot : Slot {};
 
 struct UringSetup {
     std::uint32_t depth = 128;
+    std::uint32_t merge_limit = 0;  // bytes in one slot; 0: one request each
     SignalFile signal_file;
     bool check_alignment = true;  // of direct transfers, before the kernel sees them
     bool has_fallocate = true;    // opcodes that the probe found
@@ -82,7 +83,8 @@ class UringDriver {
 
     // `kernel` has been set up with sq_entries_for(depth).
     UringDriver(Kernel kernel, UringSetup setup)
-        : kernel_(std::move(kernel)), setup_(std::move(setup)), slots_(setup_.depth) {}
+        : kernel_(std::move(kernel)), setup_(std::move(setup)),
+          slots_(setup_.depth, setup_.merge_limit) {}
 
     static constexpr std::uint32_t kRingMax = 32768;  // IORING_MAX_ENTRIES
     static constexpr std::uint32_t sq_entries_for(std::uint32_t depth) noexcept {
@@ -115,11 +117,19 @@ class UringDriver {
     std::int64_t run_here(const Request& request) noexcept { return kernel_.run_here(request); }
 
     std::size_t room() noexcept { return kernel_.room(); }
-    void push(Request& request, std::uint64_t now) noexcept { add(slots_.take(request, now)); }
+    void push(Request& request, std::uint64_t now) noexcept {
+        last_ = &add(slots_.take(request, now));
+    }
+    void append(Request& request) noexcept {
+        UringSlot& slot = slots_.append(request);
+        fill(*last_, slot);
+        slots_.hand_over(slot);
+    }
     void push_again(UringSlot& slot) noexcept { add(slot); }
 
     template <RefuseFunction<UringSlot> Refuse>
     Handed submit(Refuse& refuse) noexcept {
+        slots_.seal();
         Handed handed;
         while (kernel_.unsubmitted() != 0) {
             setup_.submit_counters->submit_calls.add(1);
@@ -218,11 +228,12 @@ class UringDriver {
 
     // Builds the entry for the slot's next piece. The state says in_kernel already now: it must
     // before io_uring_enter(2), and nobody looks in between.
-    void add(UringSlot& slot) noexcept {
+    io_uring_sqe& add(UringSlot& slot) noexcept {
         io_uring_sqe* const sqe = kernel_.next_sqe();
         check(sqe != nullptr, "no more is pushed than there is room for");
         fill(*sqe, slot);
         slots_.hand_over(slot);
+        return *sqe;
     }
 
     void fill(io_uring_sqe& sqe, UringSlot& slot) noexcept {
@@ -296,6 +307,7 @@ class UringDriver {
     Kernel kernel_;
     UringSetup setup_;
     SlotPool<UringSlot> slots_;
+    io_uring_sqe* last_ = nullptr;  // submit role; of the slot that was pushed last
 
     // poll role
     alignas(64) std::array<UringEvent, kEvents> events_{};

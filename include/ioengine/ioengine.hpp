@@ -12,6 +12,8 @@
 #include <ioengine/event.hpp>
 #include <ioengine/export.h>
 #include <ioengine/group.hpp>
+#include <ioengine/merge.hpp>
+#include <ioengine/merge_buffer.hpp>
 #include <ioengine/options.hpp>
 #include <ioengine/probe.hpp>
 #include <ioengine/request.hpp>

@@ -103,7 +103,7 @@ struct alignas(64) Request {
     std::uint16_t io_priority = 0;    // ioprio_set(2) value, 0: the submitting thread's
     std::uint8_t state = 0;           // engine's: 0 idle, 1 submitted, 3 and to be counted down
     Channel queue = Channel::automatic;  // engine's: the channel it was queued in
-    std::uint16_t reserved16 = 0;
+    std::uint16_t followers = 0;         // engine's: requests merged behind it while it is queued
 
     // -- the rest ----------------------------------------------------------------------------
     std::uint64_t deadline_ns = 0;       // reserved; must be 0
@@ -114,8 +114,9 @@ struct alignas(64) Request {
     struct Arguments {
         std::int32_t mode = 0;  // fallocate: its mode; sync_file_range: its flags
         std::uint32_t reserved32 = 0;
-        std::uint64_t reserved[3] = {};
+        std::uint64_t reserved[2] = {};
     } args;
+    Request* merged = nullptr;  // engine's: the next of those merged with it
 
     Result outcome() const noexcept { return Result(result); }
 

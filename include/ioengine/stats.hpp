@@ -52,7 +52,9 @@ struct Stats {
     std::uint64_t wait_calls = 0;                  // system calls that waited for completions
     std::uint64_t reaped = 0;                      // completions taken from the kernel
     std::uint64_t reaped_by_waiters = 0;           // of these, by threads inside wait()
-    std::uint64_t continuations = 0;               // short transfers carried on
+    std::uint64_t merged = 0;              // requests that went along with the one before them
+    std::uint64_t merges_broken = 0;       // merged requests that had to go on one at a time
+    std::uint64_t continuations = 0;       // short transfers carried on
     std::uint64_t completion_retries = 0;  // completions with a passing error, submitted again
     std::uint64_t stale_completions = 0;   // completions of no living request, ignored
     std::uint64_t cq_overflows = 0;        // times the completion ring had spilled over; none lost
@@ -67,13 +69,14 @@ struct Stats {
     LatencySummary latency;  // submit to completion; only with Options::histograms
 };
 
-// One request the engine holds, described without touching it.
+// A request the engine holds, or several that were merged, described without touching it.
 struct InFlight {
     IOAction action = IOAction::none;
     Channel channel = Channel::automatic;
     std::int32_t fd = -1;
     std::uint64_t offset = 0;
-    std::uint64_t length = 0;  // as in the request
+    std::uint64_t length = 0;  // as in the request; of merged ones the sum
+    std::uint32_t merged = 1;  // requests that go as one
     std::uint64_t age_ns = 0;  // since it left its queue
     char stage[16] = {};       // "filled", "in_kernel", "completed", "continuing"
 };

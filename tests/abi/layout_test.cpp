@@ -42,7 +42,7 @@ TEST_CASE("the first cache line of a request holds what the hot path touches") {
     CHECK(offsetof(Request, io_priority) < kLine);
     CHECK(offsetof(Request, state) < kLine);
     CHECK(offsetof(Request, queue) < kLine);
-    CHECK(offsetof(Request, reserved16) + sizeof(Request::reserved16) == kLine);
+    CHECK(offsetof(Request, followers) + sizeof(Request::followers) == kLine);
 }
 
 TEST_CASE("the second cache line of a request holds the rest") {

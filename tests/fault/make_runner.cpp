@@ -39,6 +39,7 @@ std::unique_ptr<FaultyAioDriver> make_aio_driver(ioengine::IoSharedContext& cont
                                                  FaultPlan& plan, int* error) {
     ioengine::AioSetup setup;
     setup.depth = context.config.depth;
+    setup.merge_limit = context.config.merge_limit;
     setup.signal_file = ioengine::SignalFile::open();
     setup.submit_counters = &context.submit_counters;
     setup.poll_counters = &context.poll_counters;
@@ -55,6 +56,7 @@ std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& 
                                                      FaultPlan& plan, int* error) {
     ioengine::UringSetup setup;
     setup.depth = context.config.depth;
+    setup.merge_limit = context.config.merge_limit;
     setup.signal_file = ioengine::SignalFile::open();
     setup.submit_counters = &context.submit_counters;
     setup.poll_counters = &context.poll_counters;

@@ -16,17 +16,17 @@ TEST_CASE("a ready list gives the oldest first, all at once, and is empty then",
     ReadyList list;
     test::Requests requests;
     REQUIRE(list.empty());
-    REQUIRE(list.take_all() == nullptr);
+    REQUIRE(list.take_all().empty());
     for (std::uint64_t i = 0; i < 100; ++i) {
         list.push(requests.read(i));
         REQUIRE_FALSE(list.empty());
     }
     std::uint64_t expected = 0;
-    for (Request* request = list.take_all(); request != nullptr; request = request->next)
-        REQUIRE(request->offset == expected++);
+    for (RequestChain taken = list.take_all(); !taken.empty();)
+        REQUIRE(taken.pop().offset == expected++);
     REQUIRE(expected == 100);
     REQUIRE(list.empty());
-    REQUIRE(list.take_all() == nullptr);
+    REQUIRE(list.take_all().empty());
 }
 
 TEST_CASE("a request can go back on a ready list while what was taken is walked", "[ready-list]") {
@@ -34,12 +34,14 @@ TEST_CASE("a request can go back on a ready list while what was taken is walked"
     test::Requests requests;
     list.push(requests.read(0));
     list.push(requests.read(1));
-    Request* taken = list.take_all();
-    Request* const second = taken->next;
-    list.push(*taken);
-    REQUIRE(second->offset == 1);
-    REQUIRE(second->next == nullptr);
-    REQUIRE(list.take_all() == taken);
+    RequestChain taken = list.take_all();
+    Request& first = taken.pop();
+    list.push(first);
+    REQUIRE(taken.pop().offset == 1);
+    REQUIRE(taken.empty());
+    taken = list.take_all();
+    REQUIRE(&taken.pop() == &first);
+    REQUIRE(taken.empty());
 }
 
 TEST_CASE("a ring holds as many numbers as it was made for, in order, at every position",

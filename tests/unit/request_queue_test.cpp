@@ -37,12 +37,11 @@ class ScarceMemory {
     static inline std::size_t left_ = 0;
 };
 
-std::size_t drain(RequestQueue& queue, std::vector<Request*>& into) {
-    Request* taken[32];
+std::size_t take(RequestQueue& queue, std::size_t max, std::vector<Request*>& into) {
     std::size_t total = 0;
-    while (const std::size_t n = queue.pop(taken, 32)) {
-        into.insert(into.end(), taken, taken + n);
-        total += n;
+    for (; total < max && queue.front() != nullptr; ++total) {
+        into.push_back(queue.front());
+        queue.take();
     }
     return total;
 }
@@ -61,8 +60,9 @@ TEST_CASE("a queue takes exactly its limit, and one more for each that leaves", 
             REQUIRE(queue.push(request) == RequestQueue::Pushed::full);
         REQUIRE(queue.waiting() == limit);
         REQUIRE(queue.accepted() == limit);
-        Request* out = nullptr;
-        REQUIRE(queue.pop(&out, 1) == 1);
+        REQUIRE(queue.front() == &request);
+        REQUIRE(queue.push(request) == RequestQueue::Pushed::full);  // looked at, not taken
+        queue.take();
         REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
         REQUIRE(queue.push(request) == RequestQueue::Pushed::full);
         REQUIRE(queue.waiting() == limit);
@@ -70,23 +70,21 @@ TEST_CASE("a queue takes exactly its limit, and one more for each that leaves", 
     }
 }
 
-TEST_CASE("a queue gives at most what is asked for, in order, and nothing when empty",
-          "[queue][D6]") {
+TEST_CASE("a queue gives one after the other, in order, and nothing when empty", "[queue][D6]") {
     RequestCount count;
     RequestQueue queue(100, count);
     test::Requests requests;
-    Request* out[100];
-    REQUIRE(queue.pop(out, 100) == 0);
+    REQUIRE(queue.front() == nullptr);
     for (std::uint64_t i = 0; i < 70; ++i)
         REQUIRE(queue.push(requests.read(i)) == RequestQueue::Pushed::yes);
-    REQUIRE(queue.pop(out, 7) == 7);
-    std::vector<Request*> all(out, out + 7);
+    std::vector<Request*> all;
+    REQUIRE(take(queue, 7, all) == 7);
     REQUIRE(queue.waiting() == 63);
-    REQUIRE(drain(queue, all) == 63);
+    REQUIRE(take(queue, 100, all) == 63);
     for (std::uint64_t i = 0; i < 70; ++i)
         REQUIRE(all[i]->offset == i);
     REQUIRE(queue.waiting() == 0);
-    REQUIRE(queue.pop(out, 1) == 0);
+    REQUIRE(queue.front() == nullptr);
 }
 
 TEST_CASE("without memory for a block the push says so, counts nothing, and works again later",
@@ -108,7 +106,7 @@ TEST_CASE("without memory for a block the push says so, counts nothing, and work
     }
     REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
     std::vector<Request*> all;
-    REQUIRE(drain(queue, all) == in + 1);
+    REQUIRE(take(queue, SIZE_MAX, all) == in + 1);
     REQUIRE(queue.waiting() == 0);
 }
 
@@ -136,12 +134,12 @@ TEST_CASE("blocks of a queue are used again: filling and draining it takes no fu
     std::vector<Request*> all;
     for (int i = 0; i < 4096; ++i)
         REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
-    drain(queue, all);
+    take(queue, SIZE_MAX, all);
     const ScarceMemory scarce(0);
     for (int round = 0; round < 20; ++round) {
         for (int i = 0; i < 4000; ++i)
             REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
         all.clear();
-        REQUIRE(drain(queue, all) == 4000);
+        REQUIRE(take(queue, SIZE_MAX, all) == 4000);
     }
 }

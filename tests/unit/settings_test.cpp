@@ -162,7 +162,10 @@ TEST_CASE("the context's configuration is what the options say", "[settings]") {
     options.priority_burst = 11;
     options.watchdog_ms = 12;
     options.histograms = true;
-    const ContextConfig config = config_of(options, options.lending);
+    options.merge_limit = 13;
+    REQUIRE(config_of(options, options.lending, {}).merge_limit == 0);
+    options.merge = true;
+    const ContextConfig config = config_of(options, options.lending, {});
     REQUIRE(config.depth == 7);
     REQUIRE(config.queue_limit == 8);
     REQUIRE(config.read_budget == 9);
@@ -170,7 +173,11 @@ TEST_CASE("the context's configuration is what the options say", "[settings]") {
     REQUIRE(config.priority_burst == 11);
     REQUIRE(config.watchdog_ms == 12);
     REQUIRE(config.histograms);
+    REQUIRE(config.merge_limit == 13);
     REQUIRE(config.sink == nullptr);
+    FeatureSet disabled;
+    disabled.add(Feature::merging);
+    REQUIRE(config_of(options, options.lending, disabled).merge_limit == 0);
     options.thread_name = "abc";
     REQUIRE(std::string(thread_setup_of(options).prefix) == "abc");
     REQUIRE(std::string(thread_setup_of(Options()).prefix) == "ioe");

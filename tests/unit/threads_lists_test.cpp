@@ -40,10 +40,11 @@ TEST_CASE("a ready list loses nothing of four producers and keeps each one's ord
     std::uint64_t out_of_order = 0;
     test::wait_until(
         [&] {
-            for (Request* request = list.take_all(); request != nullptr; request = request->next) {
-                std::uint64_t& expected = next[static_cast<std::size_t>(request->fd)];
-                out_of_order += request->offset != expected;
-                out_of_order += request->result != static_cast<std::int64_t>(expected * 3);
+            for (RequestChain taken = list.take_all(); !taken.empty();) {
+                const Request& request = taken.pop();
+                std::uint64_t& expected = next[static_cast<std::size_t>(request.fd)];
+                out_of_order += request.offset != expected;
+                out_of_order += request.result != static_cast<std::int64_t>(expected * 3);
                 ++expected;
                 ++total;
             }

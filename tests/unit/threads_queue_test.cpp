@@ -104,10 +104,11 @@ TEST_CASE("defect 9: counts of a queue never go below zero, whoever looks when",
     std::atomic<bool> producing{true};
     std::uint64_t popped = 0;
     std::thread consumer([&] {
-        Request* out[8];
         for (;;) {
             const bool last_look = !producing.load();
-            const std::size_t n = queue.pop(out, 8);
+            std::uint64_t n = 0;
+            for (; queue.front() != nullptr; ++n)
+                queue.take();
             popped += n;
             if (n == 0 && last_look)
                 return;
@@ -149,14 +150,15 @@ TEST_CASE("a queue that has room for everybody is never full for anybody", "[que
             }
         });
     threads.emplace_back([&] {
-        Request* out[kProducers];
         while (popped.load() != kProducers * kEach) {
-            const std::size_t n = queue.pop(out, kProducers);
-            if (n == 0)
+            const Request* const request = queue.front();
+            if (request == nullptr) {
                 std::this_thread::yield();
-            popped.fetch_add(n);
-            for (std::size_t i = 0; i < n; ++i)
-                outside[out[i]->offset].store(true);
+                continue;
+            }
+            queue.take();
+            popped.fetch_add(1);
+            outside[request->offset].store(true);
         }
     });
     test::wait_until([&] { return popped.load() == kProducers * kEach; },
@@ -207,8 +209,8 @@ TEST_CASE("a producer that waits for a place is never forgotten, whoever else tr
     // As the submit role.
     threads.emplace_back([&] {
         while (!over.load()) {
-            Request* taken = nullptr;
-            if (queue.pop(&taken, 1) == 1) {
+            if (queue.front() != nullptr) {
+                queue.take();
                 out.fetch_add(1);
                 space.notify_urgent();
             } else {
@@ -226,9 +228,8 @@ TEST_CASE("a producer that waits for a place is never forgotten, whoever else tr
     over.store(true);
     for (std::thread& thread : threads)
         thread.join();
-    Request* taken = nullptr;
-    while (queue.pop(&taken, 1) == 1)
-        out.fetch_add(1);
+    for (; queue.front() != nullptr; out.fetch_add(1))
+        queue.take();
     REQUIRE(in.load() == kRounds * kWaiters);
     REQUIRE(out.load() == in.load() + passing.load());
 }

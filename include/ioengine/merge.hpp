@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+//
+// IOMergeSubmitter: hands over neighbours in a file as one.
+//
+//     ioengine::IOMergeSubmitter writes(io, fd, ioengine::IOAction::write, 128 * 1024);
+//     for (auto& block : blocks)
+//         if (!writes.add(block.event)) ...      // a gap hands over what came before it
+//     writes.flush();
+//
+// Nothing is copied and nothing allocated: the kernel gets one vectored transfer. Each request is
+// answered for itself, with its own bytes or its own error, also where the transfer was short or
+// failed in the middle. To have the engine look for neighbours by itself: Options::merge.
+//
+// Like a Group it is for one thread at a time.
+#ifndef IOENGINE_MERGE_HPP
+#define IOENGINE_MERGE_HPP
+
+#include <ioengine/context.hpp>
+#include <ioengine/engine.hpp>
+#include <ioengine/merge_buffer.hpp>
+#include <ioengine/request.hpp>
+
+#include <cstdint>
+
+namespace ioengine {
+inline namespace v0 {
+
+class IOMergeSubmitter {
+  public:
+    // For reads or writes of one file, up to `limit` bytes (and kMergeMax requests) in one. The
+    // context must outlive it.
+    template <class C>
+    IOMergeSubmitter(IOContext<C>& io, int fd, IOAction action, std::uint64_t limit,
+                     Channel channel = Channel::automatic) noexcept
+        : engine_(io.engine()), fd_(fd), action_(action), channel_(channel), buffer_(limit) {}
+    IOMergeSubmitter(const IOMergeSubmitter&) = delete;
+    IOMergeSubmitter& operator=(const IOMergeSubmitter&) = delete;
+    // Hands over what is left; waits for room in the queue if it must. Where that is refused for
+    // good, the requests end here, their callbacks run on this thread: with ECANCELED (the context
+    // shuts down), EAGAIN (the queue is full, and this is a callback of the context) or ENOMEM.
+    ~IOMergeSubmitter() {
+        if (!buffer_.empty())
+            abi::engine_finish_merged(engine_, buffer_.begin(), buffer_.count(), channel_);
+    }
+
+    // Takes a request and keeps it until flush(), or until one comes that does not lie right behind
+    // it, or the limit is reached. One that cannot be merged (see can_be_merged()), or is larger
+    // than the limit, goes alone, after those before it. The request belongs to the engine from
+    // here on.
+    // Refused: invalid_argument for another file or action; what flush() says, if that had to come
+    // first. Then this request is the caller's as before.
+    Acceptance add(Request& request) noexcept {
+        if (request.fd != fd_ || request.action != action_)
+            return {ErrorCode::invalid_argument,
+                    "this IOMergeSubmitter is for another file or action; submit it to the "
+                    "context, or make one for it"};
+        if (!buffer_.takes(request)) {
+            const Acceptance flushed = flush();
+            if (!flushed)
+                return flushed;
+        }
+        if (!buffer_.takes(request))
+            return abi::engine_submit(engine_, request, channel_);
+        const Acceptance good = abi::engine_check(engine_, request, channel_);
+        if (!good)
+            return good;
+        buffer_.add(request);
+        if (buffer_.full())
+            (void)flush();  // what it cannot hand over now it keeps
+        return {};
+    }
+
+    // Hands over what was added. Refused (queue_full, no_memory, shutting_down): it keeps them all;
+    // flush again, or take them back by buffer().
+    Acceptance flush() noexcept { return flush(fd_); }
+    // The same, for another file than they were prepared for.
+    Acceptance flush(int fd) noexcept {
+        if (buffer_.empty())
+            return {};
+        for (Request* request : buffer_)
+            request->fd = fd;
+        const Acceptance acceptance =
+            abi::engine_submit_merged(engine_, buffer_.begin(), buffer_.count(), channel_);
+        if (acceptance)
+            buffer_.clear();
+        return acceptance;
+    }
+
+    // What was added and not handed over. Whoever clears it has the requests back.
+    EventMergeBuffer& buffer() noexcept { return buffer_; }
+
+  private:
+    Engine* const engine_;
+    const int fd_;
+    const IOAction action_;
+    const Channel channel_;
+    EventMergeBuffer buffer_;
+};
+
+}  // namespace v0
+}  // namespace ioengine
+
+#endif  // IOENGINE_MERGE_HPP

@@ -47,29 +47,38 @@ concept SlotCollection = requires(S& slots, Request& request) {
 
 namespace scheduling {
 
-// Places that requests may share say so by append(): false if this one needs a place of its own.
+// Takes the front of the queue if it can share the place of the request before it.
 template <class S>
-bool append_to(S& slots, Request& request) noexcept {
-    if constexpr (requires { slots.append(request); })
-        return slots.append(request);
-    else
+bool append_front(RequestQueue& queue, Request& request, S& slots) noexcept {
+    if constexpr (requires { slots.append(request); }) {
+        if (!slots.may_append(request))
+            return false;
+        queue.take();
+        slots.append(request);
+        return true;
+    } else {
         return false;
+    }
 }
+
+struct Moved {
+    std::size_t places = 0;
+    std::size_t requests = 0;
+};
 
 // Into `max` places at most.
 template <SlotCollection S>
-std::size_t move_from(RequestQueue& queue, std::size_t max, S& slots) {
-    std::size_t moved = 0;
+Moved move_from(RequestQueue& queue, std::size_t max, S& slots) {
+    Moved moved;
     while (Request* const request = queue.front()) {
-        if (append_to(slots, *request)) {
+        if (!append_front(queue, *request, slots)) {
+            if (moved.places == max)
+                break;
             queue.take();
-            continue;
+            push_into(slots, *request);
+            ++moved.places;
         }
-        if (moved == max)
-            break;
-        queue.take();
-        push_into(slots, *request);
-        ++moved;
+        ++moved.requests;
     }
     return moved;
 }
@@ -82,51 +91,56 @@ inline void next_turn(IoSharedContext& context) noexcept {
 
 // From the class whose turn it is, or the other one if that is empty.
 template <SlotCollection S>
-std::size_t take_turn(IoSharedContext& context, std::size_t max, S& slots) {
+Moved take_turn(IoSharedContext& context, std::size_t max, S& slots) {
     Turns& turns = context.turns;
     for (int tries = 0; tries < 2; ++tries) {
         RequestQueue& queue = turns.reads ? context.read : context.write;
-        const std::size_t n = move_from(queue, std::min<std::size_t>(max, turns.left), slots);
-        if (n != 0) {
-            turns.left -= static_cast<std::uint32_t>(n);
+        const Moved moved = move_from(queue, std::min<std::size_t>(max, turns.left), slots);
+        if (moved.requests != 0) {
+            turns.left -= static_cast<std::uint32_t>(moved.places);
             if (turns.left == 0)
                 next_turn(context);
-            return n;
+            return moved;
         }
         next_turn(context);
     }
-    return 0;
+    return {};
 }
 
 }  // namespace scheduling
 
 // Moves requests from the context's queues into `slots`, as long as they need no more than `quota`
-// places; returns how many they needed. Submit role.
+// places; returns how many requests. Submit role.
 template <SlotCollection S>
 std::size_t poll_request_from_queues(IoSharedContext& context, std::size_t quota, S& slots) {
+    using scheduling::Moved;
     Turns& turns = context.turns;
     const std::size_t burst = context.config.priority_burst;
-    std::size_t moved = 0;
-    while (moved < quota) {
-        const std::size_t room = quota - moved;
+    Moved all;
+    const auto add = [&all](const Moved& moved) {
+        all.places += moved.places;
+        all.requests += moved.requests;
+    };
+    while (all.places < quota) {
+        const std::size_t room = quota - all.places;
         const bool others_turn = burst != 0 && turns.priority_run >= burst;
         if (!others_turn) {
             const std::size_t max =
                 burst == 0 ? room : std::min<std::size_t>(room, burst - turns.priority_run);
-            const std::size_t n = scheduling::move_from(context.prio, max, slots);
+            const Moved moved = scheduling::move_from(context.prio, max, slots);
             if (burst != 0)
-                turns.priority_run += static_cast<std::uint32_t>(n);
-            moved += n;
-            if (n != 0)
+                turns.priority_run += static_cast<std::uint32_t>(moved.places);
+            add(moved);
+            if (moved.requests != 0)
                 continue;
         }
-        const std::size_t n = scheduling::take_turn(context, others_turn ? 1 : room, slots);
-        moved += n;
+        const Moved moved = scheduling::take_turn(context, others_turn ? 1 : room, slots);
+        add(moved);
         turns.priority_run = 0;
-        if (n == 0 && !others_turn)
+        if (moved.requests == 0 && !others_turn)
             break;
     }
-    return moved;
+    return all.requests;
 }
 
 }  // namespace v0

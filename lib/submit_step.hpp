@@ -117,16 +117,18 @@ class SlotFiller {
             place(*accepted);
     }
 
-    // Merges it with the one before, if that is possible.
-    bool append(Request& request) noexcept {
-        if (!driver_.slots().may_append(request) || driver_.refusal(request) != 0)
-            return false;
-        // Those behind others that were set aside are not to overtake them.
-        if (holder_.borrows() && (!role_.set_aside.empty() || !holder_.owns(request)))
-            return false;
+    // Can it be merged with the one before? Not behind others that were set aside.
+    bool may_append(const Request& request) const noexcept {
+        return driver_.slots().may_append(request) &&
+               !(holder_.borrows() && (!role_.set_aside.empty() || !holder_.owns(request)));
+    }
+    void append(Request& request) noexcept {
+        if (const int refusal = driver_.refusal(request)) {
+            finish(request, refusal);
+            return;
+        }
         driver_.append(request);
         context_.submit_counters.merged.add(1);
-        return true;
     }
 
     // What borrowers left, as far as there are slots.

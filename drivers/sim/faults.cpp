@@ -48,6 +48,10 @@ constexpr Fault kCompletionFaults[] = {Fault::eio,         Fault::enodata,      
                                        Fault::efault,      Fault::short_transfer, Fault::zero,
                                        Fault::nvme_status, Fault::passing_error};
 
+// Invalid field, capacity exceeded, unrecovered read error, access denied; each with Do Not Retry
+// (NVM Express base specification, status field).
+constexpr std::int64_t kNvmeStatus[] = {0x4002, 0x4081, 0x4281, 0x4286};
+
 int errno_of(Fault fault) noexcept {
     switch (fault) {
     case Fault::eio:
@@ -274,6 +278,9 @@ bool SimFaults::applies(Fault fault, const FateInput& operation) const noexcept 
         return operation.transfers && operation.bytes != 0;
     case Fault::short_transfer:
         return operation.transfers && operation.bytes > operation.granule;
+    case Fault::nvme_status:
+        // In a longer transfer it cannot be told from a number of bytes.
+        return operation.bytes < kNvmeStatus[0];
     default:
         return index_of(fault) >= index_of(Fault::eio) &&
                (index_of(fault) <= index_of(Fault::nvme_status) || fault == Fault::passing_error);
@@ -299,11 +306,8 @@ Fate SimFaults::make_fate(Fault fault, const FateInput& operation, std::int64_t 
         fate.kind = Fate::Kind::zero;
         return fate;
     case Fault::nvme_status: {
-        // Invalid field, capacity exceeded, unrecovered read error, access denied; each with Do Not
-        // Retry (NVM Express base specification, status field).
-        constexpr std::int64_t kStatus[] = {0x4002, 0x4081, 0x4281, 0x4286};
         fate.kind = Fate::Kind::nvme_status;
-        fate.value = value != 0 ? value : random_.pick(kStatus);
+        fate.value = value != 0 ? value : random_.pick(kNvmeStatus);
         return fate;
     }
     case Fault::passing_error:

@@ -66,8 +66,12 @@ void SimWorld::draw_fate(SimOperation& operation, const FaultRule* rule) {
     input.transfers = moves_bytes(operation.action);
     input.writes = is_write(operation.action);
     input.allocates = operation.action == IOAction::fallocate;
-    if (input.transfers)
-        input.bytes = operation.segments.empty() ? operation.size : bytes_in(operation.segments);
+    if (input.transfers) {
+        // Vectors that are read late are the same ones now.
+        std::vector<iovec> segments;
+        list_segments(operation.vectored, operation.data, operation.size, segments);
+        input.bytes = bytes_in(segments);
+    }
     const SimFile* const file = files.find(operation.fd);
     input.granule = file != nullptr && file->direct ? kSimBlock : 1;
     operation.fate = faults_.fate_of(input, rule);

@@ -38,7 +38,8 @@ enum class IOAction : std::uint8_t {
 };
 
 // Which queue a request waits in. Requests of one channel that one thread submits are handed to the
-// kernel in that order; nothing orders their completion.
+// kernel in that order (merged ones that have to be broken up go on one by one); nothing orders
+// their completion.
 enum class Channel : std::uint8_t {
     automatic = 0,  // read and readv go to `read`, everything else to `write`
     prio,           // before the other two

@@ -78,7 +78,8 @@ bool Oracle::is_right(const Subject& subject, std::int64_t result) const {
     case Next::either:
         return result == subject.final_result || engine_may_say(subject, result);
     case Next::again:
-        return engine_may_say(subject, result);
+        return engine_may_say(subject, result) ||
+               (cancelling_ && result < 0 && result == subject.merged_answer);
     case Next::nothing:
         break;
     }
@@ -114,8 +115,8 @@ void Oracle::scheduled(const ioengine::Request& request) {
         const bool others_wait = waiting(Channel::read) + waiting(Channel::write) != 0;
         priority_in_row_ = others_wait ? priority_in_row_ + 1 : 0;
         const std::uint32_t burst = scene_.config.priority_burst;
-        if (burst != 0 && priority_in_row_ > burst)
-            fail("%llu priority requests in a row while others wait; the bound is %u",
+        if (burst != 0 && priority_in_row_ > burst * per_slot())
+            fail("%llu priority requests in a row while others wait; the bound is %u slots",
                  static_cast<unsigned long long>(priority_in_row_), burst);
         return;
     }
@@ -125,8 +126,8 @@ void Oracle::scheduled(const ioengine::Request& request) {
         return;
     const std::uint32_t budget =
         request.queue == Channel::read ? scene_.config.read_budget : scene_.config.write_budget;
-    if (++passed_over_[index(other)] > budget)
-        fail("a %s waits while %llu requests of the other kind pass it; the bound is %u",
+    if (++passed_over_[index(other)] > budget * per_slot())
+        fail("a %s waits while %llu requests of the other kind pass it; the bound is %u slots",
              other == Channel::read ? "read" : "write",
              static_cast<unsigned long long>(passed_over_[index(other)]), budget);
 }
@@ -144,7 +145,8 @@ void Oracle::glance(const ioengine::Stats& stats) const {
         contradicts("completed requests", stats.completed, noticed_);
     if (stats.completed > stats.accepted)
         contradicts("completed of accepted requests", stats.completed, stats.accepted);
-    const std::uint64_t limit = scene_.config.queue_limit;
+    // Those that are submitted as one need one place.
+    const std::uint64_t limit = scene_.config.queue_limit + per_slot() - 1;
     for (const std::uint64_t queued : {stats.queued_prio, stats.queued_read, stats.queued_write})
         if (queued > limit)
             contradicts("requests in a queue of limited length", queued, limit);

@@ -15,10 +15,12 @@
 #include "tests/sim/scene.hpp"
 #include "tests/sim/subject.hpp"
 
+#include <ioengine/merge_buffer.hpp>
 #include <ioengine/stats.hpp>
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace sim {
 
@@ -49,6 +51,13 @@ class Oracle {
     void answered(Subject& subject, const ioengine::SimOperation& operation, std::int64_t result);
     void refused(Subject& subject, int answer);
     void withdrawn(Subject& subject);
+    // The same for requests that were merged: see oracle_merged.cpp.
+    using Members = std::vector<Subject*>;
+    void entered_as_one(const Members& members, const ioengine::SimOperation& operation);
+    void answered_as_one(const Members& members, const ioengine::SimOperation& operation,
+                         std::int64_t result);
+    void refused_as_one(const Members& members, int answer);
+    void withdrawn_as_one(const Members& members);
     void ran_here(Subject& subject, std::int64_t result);
 
     // -- the course of things ----------------------------------------------------------------
@@ -74,10 +83,15 @@ class Oracle {
         return static_cast<std::size_t>(channel);
     }
 
+    // A slot may hold so many requests; bounds count slots.
+    std::uint64_t per_slot() const noexcept {
+        return scene_.config.merge_limit != 0 || scene_.merges_ppm != 0 ? ioengine::kMergeMax : 1;
+    }
     // Exact until requests are cancelled, which the scheduler does not see.
     std::uint64_t waiting(ioengine::Channel channel) const noexcept {
         return accepted_in_[index(channel)] - scheduled_in_[index(channel)];
     }
+    void note_order(Subject& subject);
     void check_piece(const Subject& subject, const ioengine::SimOperation& operation);
     void check_vectors(const Subject& subject, const ioengine::SimOperation& operation);
     void judge(Subject& subject, std::int64_t answer);

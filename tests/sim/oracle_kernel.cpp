@@ -59,17 +59,23 @@ void Oracle::entered(Subject& subject, const SimOperation& operation) {
         fail("request #%llu is misaligned and got to the kernel", number(subject));
     if (subject.entered && subject.next == Next::notice)
         fail("request #%llu is tried again though its result is final", number(subject));
-    if (!subject.entered) {
-        std::uint64_t& last = entered_in_[index(subject.queue)];
-        if (subject.queue_number <= last)
-            fail("request #%llu overtook another one of its channel on the way to the kernel",
-                 number(subject));
-        last = subject.queue_number;
-    }
+    note_order(subject);
     check_piece(subject, operation);
     subject.entered = subject.in_kernel = true;
     subject.withdrawn = false;
     subject.token = operation.token;
+}
+
+// First in, first out within a channel, up to here.
+void Oracle::note_order(Subject& subject) {
+    if (subject.entered)
+        return;
+    std::uint64_t& last = entered_in_[index(subject.queue)];
+    // Of those that were to go as one, a bad one in their midst makes the rest wait for each other.
+    if (subject.queue_number <= last && !subject.in_company)
+        fail("request #%llu overtook another one of its channel on the way to the kernel",
+             number(subject));
+    last = std::max(last, subject.queue_number);
 }
 
 void Oracle::check_piece(const Subject& subject, const SimOperation& operation) {

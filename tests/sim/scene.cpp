@@ -73,6 +73,13 @@ void draw_people(Scene& scene, SimRandom& random) {
     scene.tick_max_ns = random.pick({50u, 500u, 5'000u});
 }
 
+void draw_merging(Scene& scene, SimRandom& random) {
+    if (random.coin())
+        scene.config.merge_limit = random.pick({600u, 4'096u, 64'000u});
+    scene.neighbours_ppm = random.pick({0u, 300'000u, 900'000u});
+    scene.merges_ppm = random.pick({0u, 0u, 20'000u, 200'000u});
+}
+
 }  // namespace
 
 const char* backend_name(Backend backend) noexcept {
@@ -88,6 +95,7 @@ Scene draw_scene(std::uint64_t seed, Backend backend) {
     draw_engine(scene, random);
     draw_kernel(scene, random);
     draw_people(scene, random);
+    draw_merging(scene, random);
     return scene;
 }
 

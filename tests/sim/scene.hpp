@@ -43,6 +43,8 @@ struct Scene {
     std::uint32_t sink_at_once_ppm = 0;      // the sink runs a delivery inside the poller
     std::uint32_t callback_submits_ppm = 0;  // a callback submits again
     std::uint32_t waits_ppm = 0;             // a refused submission waits for a place
+    std::uint32_t neighbours_ppm = 0;        // a transfer lies right behind the one before
+    std::uint32_t merges_ppm = 0;            // several are submitted to go as one
     std::uint32_t thinks_ppm = 0;            // the user pauses, so that all may fall asleep
 
     // chance in the order of things

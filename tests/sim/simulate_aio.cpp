@@ -18,6 +18,7 @@ Outcome simulate_aio(const Scene& scene, SubjectPool& pool, History& history, bo
                          ioengine::IoSharedContext& context) {
         ioengine::AioSetup setup;
         setup.depth = drawn.config.depth;
+        setup.merge_limit = drawn.config.merge_limit;
         setup.signal_file = ioengine::SignalFile::open();
         setup.native_fsync = drawn.native_fsync;
         setup.submit_counters = &context.submit_counters;

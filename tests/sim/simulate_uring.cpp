@@ -18,6 +18,7 @@ Outcome simulate_uring(const Scene& scene, SubjectPool& pool, History& history, 
                          ioengine::IoSharedContext& context) {
         ioengine::UringSetup setup;
         setup.depth = drawn.config.depth;
+        setup.merge_limit = drawn.config.merge_limit;
         setup.signal_file = ioengine::SignalFile::open();
         setup.has_fallocate = drawn.has_fallocate;
         setup.has_sync_file_range = drawn.has_sync_file_range;

@@ -125,6 +125,8 @@ class Simulation {
     void watch();
     // Null for the engine's own signals.
     Subject* subject_of(std::uint64_t token);
+    // All of a slot whose requests go as one; of any other slot none.
+    const Oracle::Members& merged_in(std::uint64_t token);
     void repeat_former_piece(const Subject& subject);
     void count_call(ioengine::SimCall call, std::int64_t count, int answer);
     void seam();
@@ -139,6 +141,7 @@ class Simulation {
     ioengine::Log log_;  // says nothing
     ioengine::IoSharedContext context_;
     const std::unique_ptr<D> driver_;
+    Oracle::Members merged_;  // of the slot that was asked for last
     Oracle oracle_;
     User user_;
     Closer closer_;

@@ -294,30 +294,52 @@ void Simulation<D>::watch() {
         if (subject != nullptr && simulation.submitter_.has_cancelled())
             fail("request #%llu is given to the kernel after everything was cancelled",
                  static_cast<unsigned long long>(subject->number));
-        if (subject != nullptr) {
-            simulation.repeat_former_piece(*subject);
-            simulation.oracle_.entered(*subject, operation);
-        } else
+        if (subject == nullptr) {
             simulation.history_.add(Event::entered, 0, 0,
                                     static_cast<std::int64_t>(operation.token & 0xF));
+            return;
+        }
+        simulation.repeat_former_piece(*subject);
+        const Oracle::Members& merged = simulation.merged_in(operation.token);
+        if (merged.empty())
+            simulation.oracle_.entered(*subject, operation);
+        else
+            simulation.oracle_.entered_as_one(merged, operation);
     };
     watcher.answered = [](void* self, const SimOperation& operation, std::int64_t result) {
         auto& simulation = *static_cast<Simulation*>(self);
-        if (operation.subject != nullptr)
+        if (operation.subject == nullptr) {
+            simulation.history_.add(Event::answered, 0, result);
+            return;
+        }
+        const Oracle::Members& merged = simulation.merged_in(operation.token);
+        if (merged.empty())
             simulation.oracle_.answered(*static_cast<Subject*>(operation.subject), operation,
                                         result);
         else
-            simulation.history_.add(Event::answered, 0, result);
+            simulation.oracle_.answered_as_one(merged, operation, result);
     };
     watcher.refused = [](void* self, std::uint64_t token, int answer) {
         auto& simulation = *static_cast<Simulation*>(self);
-        if (Subject* const subject = simulation.subject_of(token))
+        Subject* const subject = simulation.subject_of(token);
+        if (subject == nullptr)
+            return;
+        const Oracle::Members& merged = simulation.merged_in(token);
+        if (merged.empty())
             simulation.oracle_.refused(*subject, answer);
+        else
+            simulation.oracle_.refused_as_one(merged, answer);
     };
     watcher.withdrawn = [](void* self, std::uint64_t token) {
         auto& simulation = *static_cast<Simulation*>(self);
-        if (Subject* const subject = simulation.subject_of(token))
+        Subject* const subject = simulation.subject_of(token);
+        if (subject == nullptr)
+            return;
+        const Oracle::Members& merged = simulation.merged_in(token);
+        if (merged.empty())
             simulation.oracle_.withdrawn(*subject);
+        else
+            simulation.oracle_.withdrawn_as_one(merged);
     };
     watcher.ran_here = [](void* self, const Request& request, std::int64_t result) {
         auto& subject = static_cast<Subject&>(const_cast<Request&>(request));
@@ -340,6 +362,18 @@ Subject* Simulation<D>::subject_of(std::uint64_t value) {
         slot.state.load(std::memory_order_relaxed) != ioengine::SlotState::in_kernel)
         fail("the kernel is given slot %u, which does not say so", token.slot());
     return static_cast<Subject*>(slot.request);
+}
+
+template <ioengine::Driver D>
+const Oracle::Members& Simulation<D>::merged_in(std::uint64_t value) {
+    merged_.clear();
+    const auto& slot = driver_->slots().at(ioengine::Token{value}.slot());
+    if (!slot.transfer.is_merged())
+        return merged_;
+    ioengine::Request* request = slot.request;
+    for (unsigned i = 0; i < slot.members; ++i, request = request->merged)
+        merged_.push_back(static_cast<Subject*>(request));
+    return merged_;
 }
 
 // The request goes on under another token, so a completion of its former piece means nothing.

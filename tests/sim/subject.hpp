@@ -38,6 +38,7 @@ struct Subject : ioengine::Request {
     std::uint64_t payload = 0;  // names what a write carries
     bool misaligned = false;    // must be refused with EINVAL before the kernel sees it
     bool holds_range = false;
+    bool in_company = false;     // submitted to go as one with others
     void* user_of_it = nullptr;  // for the completion function
 
     // -- its life ------------------------------------------------------------------------------
@@ -53,6 +54,7 @@ struct Subject : ioengine::Request {
     bool in_kernel = false;
     bool ran_here = false;
     bool withdrawn = false;
+    int merged_answer = 0;   // an error of those it was merged with; its own only at the very end
     int refused_answer = 0;  // of the submit call; 0: was not refused
     int withdrawn_after = 0;
     std::uint64_t token = 0;

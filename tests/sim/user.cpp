@@ -49,7 +49,10 @@ void User::act() {
         make_a_mistake();
         return;
     }
-    submit_new(false);
+    if (random_.chance(scene_.merges_ppm))
+        submit_neighbours();
+    else
+        submit_new(false);
 }
 
 // -- submitting ------------------------------------------------------------------------------
@@ -82,16 +85,60 @@ Acceptance User::try_submit(Subject& subject) {
     const Acceptance well_formed = ioengine::validate(subject);
     if (!well_formed)
         return well_formed;
-    ioengine::Request& request = subject;
-    ioengine::request_state::set_submitted(request);
-    Subject* const outer = std::exchange(pushing_, &subject);  // a callback may come in between
-    const Acceptance acceptance = context_.push(request, request.channel);
-    if (!acceptance)
-        ioengine::request_state::set_idle(request);
-    else if (pushing_ == &subject)
-        oracle_.accepted(subject);
+    std::vector<Subject*> alone{&subject};
+    return try_submit(alone);
+}
+
+// As Engine::submit_merged() does with more than one.
+Acceptance User::try_submit(std::vector<Subject*>& subjects) {
+    ioengine::Request& first = *subjects.front();
+    for (std::size_t i = 0; i < subjects.size(); ++i) {
+        ioengine::request_state::set_submitted(*subjects[i]);
+        subjects[i]->merged = i + 1 < subjects.size() ? subjects[i + 1] : nullptr;
+    }
+    first.followers = static_cast<std::uint16_t>(subjects.size() - 1);
+    auto* const outer = std::exchange(pushing_, &subjects);  // a callback may come in between
+    const Acceptance acceptance = context_.push(first, first.channel);
+    if (acceptance && pushing_ == &subjects)
+        push_succeeded();
     pushing_ = outer;
+    if (acceptance)
+        return acceptance;
+    first.followers = 0;
+    for (Subject* const subject : subjects)
+        ioengine::request_state::set_idle(*subject);
     return acceptance;
+}
+
+void User::submit_neighbours() {
+    std::vector<Subject*> subjects;
+    std::uint64_t wanted = random_.chance(50'000) ? ioengine::kMergeMax : random_.between(2, 6);
+    while (subjects.size() < wanted) {
+        Subject* const subject = pool_.take();
+        if (subject == nullptr)
+            break;
+        begin_description(*subject);
+        if (subjects.empty() ? !describe_transfer(*subject, random_.coin(), false)
+                             : !describe_neighbour(*subject)) {
+            pool_.give(*subject);
+            break;
+        }
+        prepare(*subject);
+        subjects.push_back(subject);
+        subject->in_company = true;
+        if (!ioengine::can_be_merged(*subject) || (subjects.size() == 1 && subject->misaligned))
+            wanted = 1;
+    }
+    if (subjects.empty())
+        return;
+    const Acceptance acceptance = try_submit(subjects);
+    if (acceptance)
+        return;
+    if (acceptance.code() != ErrorCode::shutting_down && acceptance.code() != ErrorCode::queue_full)
+        fail("requests that go as one are refused with code %d",
+             static_cast<int>(acceptance.code()));
+    for (Subject* const subject : subjects)
+        forget(*subject);
 }
 
 void User::refused(Subject& subject, ErrorCode code, std::uint32_t seen, bool in_callback) {

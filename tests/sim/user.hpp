@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace sim {
 
@@ -41,7 +42,8 @@ class User {
     // What it is submitting is in its queue, and will be handed over before push() returns.
     void push_succeeded() {
         if (pushing_ != nullptr)
-            oracle_.accepted(*std::exchange(pushing_, nullptr));
+            for (Subject* const subject : *std::exchange(pushing_, nullptr))
+                oracle_.accepted(*subject);
     }
 
     // -- for threads that wait ---------------------------------------------------------------
@@ -65,14 +67,20 @@ class User {
     void submit_new(bool in_callback);
     void submit(Subject& subject, bool in_callback);
     ioengine::Acceptance try_submit(Subject& subject);
+    // Right behind each other, to go as one.
+    void submit_neighbours();
+    ioengine::Acceptance try_submit(std::vector<Subject*>& subjects);
     void refused(Subject& subject, ioengine::ErrorCode code, std::uint32_t seen, bool in_callback);
     void make_a_mistake();
     void submit_twice();
     void submit_nonsense();
 
+    void begin_description(Subject& subject);
     // False if no range could be had.
     bool describe(Subject& subject);
     bool describe_transfer(Subject& subject, bool writes, bool vectored);
+    // Right behind the last one, and like it. False if it must not be.
+    bool describe_neighbour(Subject& subject);
     bool describe_append(Subject& subject);
     bool describe_allocate(Subject& subject);
     void describe_bad_descriptor(Subject& subject);
@@ -94,11 +102,21 @@ class User {
     std::uint64_t vain_attempts_left_ = 0;
     std::uint64_t payloads_ = 0;
     std::uint64_t thinks_until_ns_ = 0;
-    std::uint32_t full_in_row_ = 0;        // refusals; it gives up for a while after some
-    std::uint64_t noticed_when_full_ = 0;  // and goes on after another notice
-    Subject* waiting_ = nullptr;           // for a place in its queue
-    Subject* pushing_ = nullptr;           // inside push(), not yet told to the oracle
-    bool parked_ = false;                  // on the event count of those who wait
+    std::uint32_t full_in_row_ = 0;             // refusals; it gives up for a while after some
+    std::uint64_t noticed_when_full_ = 0;       // and goes on after another notice
+    Subject* waiting_ = nullptr;                // for a place in its queue
+    std::vector<Subject*>* pushing_ = nullptr;  // inside push(), not yet told to the oracle
+    // The last plain transfer: what can lie right behind it.
+    struct Last {
+        ioengine::IOAction action = ioengine::IOAction::none;
+        int file = -1;
+        std::uint64_t end = 0;
+        std::uint16_t flags = 0;
+        std::uint16_t priority = 0;
+        ioengine::Channel channel = ioengine::Channel::automatic;
+    } last_;
+    bool is_neighbour_ = false;  // what is being described
+    bool parked_ = false;        // on the event count of those who wait
     ioengine::Channel waiting_channel_ = ioengine::Channel::automatic;
 };
 

@@ -3,6 +3,8 @@
 // Which requests the user thinks of.
 #include "tests/sim/user.hpp"
 
+#include <ioengine/merge_buffer.hpp>
+
 #include <algorithm>
 #include <fcntl.h>
 
@@ -27,7 +29,7 @@ Channel User::any_channel() {
                          Channel::read, Channel::write});
 }
 
-bool User::describe(Subject& subject) {
+void User::begin_description(Subject& subject) {
     subject.complete = &User::complete;
     subject.user_of_it = this;
     subject.asked = IOAction::nop;
@@ -35,11 +37,20 @@ bool User::describe(Subject& subject) {
     subject.asked_flags = 0;
     subject.at = subject.bytes = 0;
     subject.mode = 0;
-    subject.misaligned = false;
+    subject.misaligned = subject.in_company = false;
     subject.segments.clear();
     subject.payload = ++payloads_;
+    is_neighbour_ = false;
+}
+
+bool User::describe(Subject& subject) {
+    begin_description(subject);
     bool described = true;
     const std::uint64_t drawn = random_.below(100);
+    if (drawn < 70 && random_.chance(scene_.neighbours_ppm) && describe_neighbour(subject)) {
+        prepare(subject);
+        return true;
+    }
     if (drawn < 70)
         described = describe_transfer(subject, drawn % 2 == 0, drawn >= 50);
     else if (drawn < 75)
@@ -107,6 +118,28 @@ void User::draw_range(Subject& subject, const Contents::File& file) {
         return;
     subject.at += random_.between(1, ioengine::kSimBlock - 1);
     subject.misaligned = true;
+}
+
+bool User::describe_neighbour(Subject& subject) {
+    const Contents::File* const file = contents_.find(last_.file);
+    if (file == nullptr || last_.end > file->capacity)
+        return false;
+    constexpr std::uint64_t kSizes[] = {64, 512, 2048};
+    subject.asked = last_.action;
+    subject.file = last_.file;
+    subject.asked_flags = last_.flags;
+    subject.at = last_.end;
+    subject.bytes = random_.between(1, random_.pick(kSizes));
+    if (file->direct)
+        subject.bytes =
+            (subject.bytes + ioengine::kSimBlock - 1) / ioengine::kSimBlock * ioengine::kSimBlock;
+    if (!contents_.hold(subject))
+        return false;
+    // In place, but with memory that direct I/O cannot use.
+    subject.misaligned = file->direct && random_.chance(30'000);
+    lay_out(subject, 1, file->direct && !subject.misaligned ? ioengine::kSimBlock : 1, random_);
+    is_neighbour_ = true;
+    return true;
 }
 
 bool User::describe_append(Subject& subject) {
@@ -188,9 +221,17 @@ void User::prepare(Subject& subject) noexcept {
     else if (ioengine::is_read(subject.asked))
         fill_with(subject, 0x11);
     subject.flags = subject.asked_flags;
-    subject.channel = any_channel();
-    if (ioengine::moves_bytes(subject.asked) && random_.chance(20'000))
-        subject.io_priority = (2 << 13) | 4;  // best effort, level 4: ioprio_set(2)
+    if (is_neighbour_) {
+        subject.channel = last_.channel;
+        subject.io_priority = last_.priority;
+    } else {
+        subject.channel = any_channel();
+        if (ioengine::moves_bytes(subject.asked) && random_.chance(20'000))
+            subject.io_priority = (2 << 13) | 4;  // best effort, level 4: ioprio_set(2)
+    }
+    if (ioengine::can_be_merged(subject) && (is_neighbour_ || !subject.misaligned))
+        last_ = {subject.asked,       subject.file,        subject.at + subject.bytes,
+                 subject.asked_flags, subject.io_priority, subject.channel};
 }
 
 }  // namespace sim

@@ -27,6 +27,7 @@ enum class Feature : std::uint8_t {
     callback_lending,       // Lending::callbacks; else Lending::none
     caller_lending,         // Lending::callers; else Lending::callbacks
     merging,                // Options::merge
+    reap_cap,               // a few completions at a time where the device is slow
     quirks,                 // the table of known kernel defects
 };
 
@@ -34,7 +35,7 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 14> kFeatureNames{{
+constexpr std::array<FeatureName, 15> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
@@ -48,6 +49,7 @@ constexpr std::array<FeatureName, 14> kFeatureNames{{
     {Feature::callback_lending, "callback_lending"},
     {Feature::caller_lending, "caller_lending"},
     {Feature::merging, "merging"},
+    {Feature::reap_cap, "reap_cap"},
     {Feature::quirks, "quirks"},
 }};
 

@@ -132,7 +132,8 @@ bool poll_step(
     IoSharedContext& context, PollRole& role, D& driver, BeforeDelivery&& before_delivery = [] {}) {
     const bool lends = context.config.lends;
     const steps::Reaped reaped =
-        steps::reap(context, role, driver, lends ? role.cap.limit() : kReapChunk);
+        steps::reap(context, role, driver,
+                    lends && context.config.caps_reaping ? role.cap.limit() : kReapChunk);
     // The submitter goes on while the callbacks run; unless this thread does its work afterwards.
     if (lends)
         role.owes |= reaped.continues;

@@ -86,6 +86,7 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
         {"read_budget", options.read_budget, 1, 1u << 20},
         {"write_budget", options.write_budget, 1, 1u << 20},
         {"merge_limit", options.merge_limit, 1, kMergeBytesMax},
+        {"spin_us", options.spin_us, 0, 10'000},
     };
     for (const Range& range : ranges)
         if (!in_range(range, error))
@@ -151,6 +152,8 @@ ContextConfig config_of(const Options& options, Lending lending,
     config.histograms = options.histograms;
     config.lends = lending != Lending::none;
     config.callers_lend = lending == Lending::callers;
+    config.caps_reaping = !disabled.has(Feature::reap_cap);
+    config.spin_us = options.spin_us;
     if (options.merge && !disabled.has(Feature::merging))
         config.merge_limit = options.merge_limit;
     config.sink = options.sink;

@@ -45,6 +45,10 @@ struct ContextConfig {
     bool lends = false;
     // Whoever submits hands over, too: Lending::callers.
     bool callers_lend = false;
+    // Such a poller takes few completions at a time from a slow device: lib/reap_cap.hpp.
+    bool caps_reaping = true;
+    // Who holds the poll role looks for completions for so long before it sleeps; 0: not at all.
+    std::uint32_t spin_us = 0;
     // Takes deliveries in place of the poller; null: the poller runs them.
     void (*sink)(void* user, Delivery delivery) = nullptr;
     void* sink_user = nullptr;

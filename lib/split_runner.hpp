@@ -27,6 +27,7 @@
 #include "lib/lending.hpp"
 #include "lib/names.hpp"
 #include "lib/offload.hpp"
+#include "lib/pause.hpp"
 #include "lib/poller.hpp"
 #include "lib/runner.hpp"
 #include "lib/waiter.hpp"
@@ -103,7 +104,7 @@ class SplitRunner final : public Runner {
                     waiter.word().sleep(seen, left);
                 waiter.unpark();
             } else if (next == Next::sleep) {
-                const int rc = late ? 0 : driver_->wait(left);
+                const int rc = late ? 0 : sleep_in_kernel(left);
                 waiter.wake();
                 failures = after_wait(rc, failures);
             }
@@ -199,7 +200,7 @@ class SplitRunner final : public Runner {
         std::uint32_t failures = 0;
         for (Next next = loop_.next(); next != Next::leave; next = loop_.next()) {
             if (next == Next::sleep) {
-                const int rc = driver_->wait(EventCount::kNoLimit);
+                const int rc = sleep_in_kernel(EventCount::kNoLimit);
                 loop_.awake();
                 failures = after_wait(rc, failures);
             } else if (next == Next::park) {
@@ -210,6 +211,29 @@ class SplitRunner final : public Runner {
         // [model: close-7] release: the submitter sees everything that this thread did.
         context_.closing.poller_left.store(true, std::memory_order_release);
         context_.wake_urgently();
+    }
+
+    // With the poll role, after may_sleep(): whatever would end the sleep ends the spinning, too,
+    // since it all comes as completions.
+    int sleep_in_kernel(std::int64_t limit_ns) noexcept {
+        return spin_for_completion() ? 0 : driver_->wait(limit_ns);
+    }
+
+    // As long as few are in flight: with many the next one is not far, or the device is slow.
+    bool spin_for_completion() noexcept {
+        constexpr std::uint32_t kInFlightMax = 2;
+        constexpr int kLooksPerClock = 16;
+        if (context_.config.spin_us == 0 || slots_in_use() == 0 || slots_in_use() > kInFlightMax)
+            return false;
+        const std::uint64_t end = now_ns() + std::uint64_t{context_.config.spin_us} * 1'000;
+        do {
+            for (int i = 0; i < kLooksPerClock; ++i) {
+                if (driver_->completions_ready() != 0)
+                    return true;
+                pause_cpu();
+            }
+        } while (now_ns() < end);
+        return false;
     }
 
     // One line per answer of the waiting system call. Returns the failures in a row.

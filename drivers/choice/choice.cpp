@@ -143,6 +143,8 @@ std::unique_ptr<Runner> make_runner_here(const RunnerSetup& setup, ProbeReport& 
                  !setup.disabled.has(Feature::callback_lending) &&
                      !setup.disabled.has(Feature::caller_lending))
         .in_force = setup.context->config.callers_lend;
+    note_feature(report, "reap_cap", !setup.disabled.has(Feature::reap_cap)).in_force =
+        setup.context->config.caps_reaping && setup.context->config.lends;
     note_feature(report, "merging", !setup.disabled.has(Feature::merging)).in_force =
         setup.context->config.merge_limit != 0;
     switch (report.backend) {

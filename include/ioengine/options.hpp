@@ -126,6 +126,11 @@ struct Options {
     // one by one. See also IOMergeSubmitter, in <ioengine/merge.hpp>.
     bool merge = false;
     std::uint32_t merge_limit = 256 * 1024;
+    // Whoever is about to sleep until a completion comes looks for it this long first, 0 to 10000
+    // microseconds, if at most two requests are in flight. Saves the wake-up, which is half the
+    // latency of a fast device at depth 1; costs one CPU for as long as the device works. 0: never.
+    // Never more than one thread of a context, and none while nothing is in flight.
+    std::uint32_t spin_us = 0;
     // Measure the time from submit to completion of every request (two clock reads each).
     bool histograms = false;
     // Read AIO completions from the shared ring without a system call where its layout is known.

@@ -62,6 +62,33 @@ TEST_EVERY_BACKEND("an idle second with workers costs nothing either", "[idle][D
     require_an_idle_second(5);
 }
 
+TEST_EVERY_BACKEND("with spinning everything completes, and an idle second costs nothing",
+                   "[idle][D9]") {
+    constexpr std::size_t kCount = 200;
+    Options options;
+    options.spin_us = 10'000;
+    options.depth = 2;
+    test::TempFile file(4096);
+    char page[64];
+    test::Tracker tracker(kCount);
+    auto io = test::make_context(backend, options);
+    for (std::size_t i = 0; i < kCount; ++i) {
+        test::TrackedEvent event(test::Tracked{&tracker, i});
+        event.prepare_read(file.fd(), page, sizeof page, 0);
+        tracker.submitted(i, io.submit(event));
+        tracker.wait_for_notices();
+    }
+    for (std::size_t i = 0; i < kCount; ++i) {
+        Request request;
+        request.prepare_read(file.fd(), page, sizeof page, 0);
+        REQUIRE(io.perform(request));
+        REQUIRE(request.outcome().ok());
+    }
+    tracker.require_exactly_once();
+    require_an_idle_second(2);
+    REQUIRE(io.shutdown().clean);
+}
+
 TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][defect-5]") {
     constexpr std::size_t kQueued = 50;
     test::Pipe pipe;

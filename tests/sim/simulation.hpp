@@ -156,6 +156,7 @@ class Simulation {
     std::uint64_t progress_ = 0;  // accepted and noticed requests, and when that last changed
     std::uint64_t progress_tick_ = 0;
     std::uint64_t calls_in_tick_ = 0;
+    std::uint64_t looks_in_tick_ = 0;  // at the clock
     unsigned nested_ = 0;
     std::array<std::uint32_t, kActors> mood_{};
     std::uint64_t mood_ends_ = 0;

@@ -128,7 +128,7 @@ void Simulation<D>::end() {
 template <ioengine::Driver D>
 bool Simulation<D>::tick() {
     ++ticks_;
-    calls_in_tick_ = 0;
+    calls_in_tick_ = looks_in_tick_ = 0;
     if (ticks_ >= mood_ends_)
         draw_mood();
     if ((ticks_ & 63) == 0)
@@ -264,6 +264,8 @@ ioengine::ContextConfig Simulation<D>::config() {
     config.clock_user = this;
     config.clock_ns = [](void* self) {
         auto& simulation = *static_cast<Simulation*>(self);
+        if (++simulation.looks_in_tick_ > 1'000'000)
+            fail("the engine goes round and round, and looks at the clock");
         simulation.seam();
         return simulation.world_.now_ns();
     };

@@ -38,6 +38,8 @@ constexpr Limits kLimits[] = {
     {&Options::event_pool, "event_pool", 0, 1u << 22},
     {&Options::read_budget, "read_budget", 1, 1u << 20},
     {&Options::write_budget, "write_budget", 1, 1u << 20},
+    {&Options::merge_limit, "merge_limit", 1, 1u << 30},
+    {&Options::spin_us, "spin_us", 0, 10'000},
 };
 
 // What a log was told, most recent last.
@@ -163,6 +165,7 @@ TEST_CASE("the context's configuration is what the options say", "[settings]") {
     options.watchdog_ms = 12;
     options.histograms = true;
     options.merge_limit = 13;
+    options.spin_us = 14;
     REQUIRE(config_of(options, options.lending, {}).merge_limit == 0);
     options.merge = true;
     const ContextConfig config = config_of(options, options.lending, {});
@@ -174,10 +177,14 @@ TEST_CASE("the context's configuration is what the options say", "[settings]") {
     REQUIRE(config.watchdog_ms == 12);
     REQUIRE(config.histograms);
     REQUIRE(config.merge_limit == 13);
+    REQUIRE(config.spin_us == 14);
+    REQUIRE(config.caps_reaping);
     REQUIRE(config.sink == nullptr);
     FeatureSet disabled;
     disabled.add(Feature::merging);
+    disabled.add(Feature::reap_cap);
     REQUIRE(config_of(options, options.lending, disabled).merge_limit == 0);
+    REQUIRE_FALSE(config_of(options, options.lending, disabled).caps_reaping);
     options.thread_name = "abc";
     REQUIRE(std::string(thread_setup_of(options).prefix) == "abc");
     REQUIRE(std::string(thread_setup_of(Options()).prefix) == "ioe");

@@ -21,8 +21,8 @@ zero=(--target /dev/zero)
 help_names_every_option() {
     succeeds "$bench" --help
     local option
-    for option in target size rw bs depth producers mode backend threading lending merge time \
-        requests verify compare json; do
+    for option in target size rw bs depth producers mode backend threading lending merge spin \
+        time requests verify compare json plot; do
         grep -q -- "--$option" "$out" || {
             printf -- '--%s is missing\n' "$option"
             return 1
@@ -157,6 +157,59 @@ unwritable_stdout_is_an_error() {
     grep -q 'No space left' "$err"
 }
 
+# An SVG document: a root, its end, and no value that is no number.
+is_picture() {
+    head -c 4 "$1" | grep -q '<svg'
+    tail -n 1 "$1" | grep -q '</svg>'
+    not grep -qE '(nan|inf)"' "$1"
+}
+
+merging_and_spinning_keep_the_data() {
+    succeeds "$bench" --target new.dat --size 2M --rw write --depth 16 --requests 4000 --merge on \
+        --verify --json
+    [ "$(value /workload/merge)" = true ]
+    [ "$(value /results/0/requests)" = 4000 ]
+    at_least "$(value /results/0/verified_blocks)" 512
+    succeeds "$bench" --target new.dat --size 2M --rw randrw --depth 2 --requests 500 --spin 50 \
+        --verify --json
+    [ "$(value /workload/spin_us)" = 50 ]
+    [ "$(value /results/0/errors)" = 0 ]
+}
+
+plot_is_a_picture() {
+    succeeds "$bench" "${zero[@]}" --requests 1000 --compare raw --plot run.svg --json
+    is_picture "$work/run.svg"
+    grep -q '>raw</text>' "$work/run.svg"
+    fails_with 69 'cannot write' "$bench" "${zero[@]}" --requests 10 --plot /nonexistent/run.svg
+}
+
+suite_writes_table_json_and_picture() {
+    needs_backend uring
+    succeeds "$bench" suite --help
+    grep -q -- '--quick' "$out"
+    succeeds "$bench" suite --quick --repeat 3 --only 'cost  uring,spin  uring,merge uring /dev' \
+        --disk "$work" --memory /dev/shm --out part
+    grep -q 'verdict' "$out"
+    cmp "$out" "$work/part.txt"
+    is_picture "$work/part.svg"
+    cp "$work/part.json" "$out"
+    [ "$(value /cells/0/group)" = cost ]
+    [ "$(value /cells/1/group)" = spin ]
+    [ "$(value /cells/1/ours)" = spinning ]
+    [ "$(value /cells/2/group)" = merge ]
+    at_least "$(value /cells/0/ours_iops)" 1
+    [ -z "$(find "$work" /dev/shm -name 'ioengine-suite-*')" ]
+    fails_with 2 'no cell' "$bench" suite --only nonsense
+    fails_with 2 'suite --help' "$bench" suite --nonsense
+}
+
+growth_prints_its_tables() {
+    succeeds "$bench" growth --time 0.01 --repeat 1
+    grep -q '^queued requests' "$out"
+    grep -q '^1000000 ' "$out"
+    fails_with 2 'growth --help' "$bench" growth --time never
+}
+
 check "--help exits 0 and names every option, examples and exit codes" help_names_every_option
 for backend in uring aio null; do
     check "--json prints one document with every member ($backend)" json_has_the_schema "$backend"
@@ -172,6 +225,11 @@ check "an existing file is read in full, unchanged and not deleted" existing_fil
 check "the table has every column and no escape sequences" table_has_all_columns
 check "failing requests are counted, the first is named, the exit code is 1" \
     failing_requests_exit_1
+check "--merge and --spin carry every request, with its data" merging_and_spinning_keep_the_data
+check "--plot draws the run" plot_is_a_picture
+check "suite judges its cells and writes a table, JSON and a picture" \
+    suite_writes_table_json_and_picture
+check "growth measures producers, files and queues" growth_prints_its_tables
 check "a signal ends the run and deletes the file it made" signal_deletes_the_file
 check "IOENGINE_BACKEND chooses the backend" environment_chooses_the_backend
 check "without any backend the exit code is 69" no_backend_is_69
@@ -186,12 +244,12 @@ refuses() {
 head -c 65536 /dev/zero >"$work/small.dat"
 refuses --target
 refuses '--nonsense' "${zero[@]}" --nonsense
-refuses '--plot' "${zero[@]}" --plot out.svg
 refuses 'supported: chain|wait|wake' "${zero[@]}" --mode sleep
 refuses 'supported: split' "${zero[@]}" --threading owner
 refuses 'supported: split' "${zero[@]}" --threading caller
 refuses 'supported: callers|callbacks|none' "${zero[@]}" --lending all
-refuses 'supported: off' "${zero[@]}" --merge on
+refuses 'supported: on|off' "${zero[@]}" --merge maybe
+refuses '--spin' "${zero[@]}" --spin 10001
 refuses 'supported: auto|uring|aio|null' "${zero[@]}" --backend epoll
 refuses 'supported: randread|randwrite|randrw|read|write' "${zero[@]}" --rw trim
 refuses 'supported: raw|fio|strict' "${zero[@]}" --compare raw,asio

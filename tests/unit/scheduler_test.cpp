@@ -273,3 +273,31 @@ TEST_CASE("what a collection does in a push shows in the same call: there is no 
     REQUIRE(place != collection.order.end());
     REQUIRE(place - collection.order.begin() == 64);
 }
+
+TEST_CASE("requests that share a place need no quota, and are counted all the same",
+          "[scheduler][merge]") {
+    // Each place takes four.
+    struct Places {
+        void push(Request&) noexcept {
+            ++places;
+            in_last = 1;
+        }
+        bool may_append(const Request&) const noexcept { return in_last != 0 && in_last < 4; }
+        void append(Request&) noexcept { ++in_last; }
+        std::size_t places = 0;
+        std::size_t in_last = 0;
+    };
+    test::QuietContext rig(config_with(64, 64));
+    test::Requests requests;
+    for (std::uint64_t i = 0; i < 30; ++i)
+        REQUIRE(rig.context.push(requests.read(i), Channel::automatic));
+    Places places;
+    REQUIRE(poll_request_from_queues(rig.context, 5, places) == 20);
+    REQUIRE(places.places == 5);
+    REQUIRE(rig.context.read.waiting() == 10);
+    // One that joins what was there before is counted, too.
+    places.in_last = 3;
+    REQUIRE(poll_request_from_queues(rig.context, 1, places) == 5);
+    REQUIRE(places.places == 6);
+    REQUIRE(rig.context.read.waiting() == 5);
+}

@@ -8,12 +8,11 @@
 #include "tools/bench/options.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace bench {
 
 namespace {
-
-constexpr unsigned kRepetitions = 5;
 
 Slice share(const BenchOptions& options, unsigned repetition, unsigned of) {
     Slice slice;
@@ -25,8 +24,8 @@ Slice share(const BenchOptions& options, unsigned repetition, unsigned of) {
 }  // namespace
 
 Comparison run_in_turns(const std::vector<std::unique_ptr<Contender>>& contenders,
-                        const BenchOptions& options) {
-    const unsigned repetitions = contenders.size() > 1 ? kRepetitions : 1;
+                        const BenchOptions& options, unsigned repetitions_of_several) {
+    const unsigned repetitions = contenders.size() > 1 ? repetitions_of_several : 1;
     if (options.requests != 0 && options.requests < repetitions)
         throw Failure(kExitUsage, "--requests is too small for " + std::to_string(repetitions) +
                                       " repetitions of a comparison");
@@ -61,11 +60,18 @@ Comparison run_in_turns(const std::vector<std::unique_ptr<Contender>>& contender
 }
 
 double median(std::vector<double> values) {
+    return quantile(std::move(values), 0.5);
+}
+
+// Between two values in proportion.
+double quantile(std::vector<double> values, double fraction) {
     if (values.empty())
         return 0;
     std::sort(values.begin(), values.end());
-    const std::size_t middle = values.size() / 2;
-    return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+    const double place = fraction * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const std::size_t above = std::min(below + 1, values.size() - 1);
+    return values[below] + (values[above] - values[below]) * (place - static_cast<double>(below));
 }
 
 }  // namespace bench

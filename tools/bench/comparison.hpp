@@ -32,12 +32,14 @@ struct Comparison {
     std::vector<Ratio> ratios;
 };
 
-// One repetition if there is one contender, else five in turns, each with its share of the time or
-// requests asked for.
+// One repetition if there is one contender, else several in turns, each with its share of the time
+// or requests asked for.
 Comparison run_in_turns(const std::vector<std::unique_ptr<Contender>>& contenders,
-                        const BenchOptions& options);
+                        const BenchOptions& options, unsigned repetitions_of_several = 5);
 
 double median(std::vector<double> values);
+// Which quarter of the values lies below (0.25), or above (0.75).
+double quantile(std::vector<double> values, double fraction);
 
 }  // namespace bench
 

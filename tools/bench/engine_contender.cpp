@@ -22,6 +22,7 @@
 #include <deque>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -153,17 +154,21 @@ void OnDone::operator()(Event& event) noexcept {
 
 class EngineContender : public Contender {
   public:
-    explicit EngineContender(const Workload& workload) : workload_(workload) {
-        identity_.name = "ioengine";
+    EngineContender(const Workload& workload, const BenchOptions& options, const std::string& name,
+                    std::string disable)
+        : options_(options),
+          disable_(std::move(disable)), workload_{options_, workload.target, workload.arena,
+                                                  workload.verifier, workload.seed} {
+        identity_.name = name;
         identity_.threading = "split";
-        identity_.lending = lending_name(workload.options.lending);
+        identity_.lending = lending_name(options.lending);
     }
 
     const Identity& identity() const noexcept override { return identity_; }
 
     Measurement run(const Slice& slice, LiveLine& live) override {
-        const BenchOptions& asked = workload_.options;
-        auto made = Context::create(context_options(asked));
+        const BenchOptions& asked = options_;
+        auto made = Context::create(context_options());
         if (!made)
             throw unavailable(made.error());
         Context& io = *made;
@@ -191,12 +196,15 @@ class EngineContender : public Contender {
     }
 
   private:
-    static ioengine::Options context_options(const BenchOptions& asked) {
+    ioengine::Options context_options() const {
         ioengine::Options options;
-        options.backend = asked.backend;
-        options.depth = asked.depth;
-        options.lending = asked.lending;
-        options.queue_limit = std::max(options.queue_limit, asked.depth);
+        options.backend = options_.backend;
+        options.depth = options_.depth;
+        options.lending = options_.lending;
+        options.merge = options_.merge;
+        options.spin_us = options_.spin_us;
+        options.disable = disable_.c_str();
+        options.queue_limit = std::max(options.queue_limit, options_.depth);
         options.event_pool = 1;  // every event is our own
         return options;
     }
@@ -216,14 +224,23 @@ class EngineContender : public Contender {
                                       " completed; report this as a bug");
     }
 
-    const Workload& workload_;
+    const BenchOptions options_;
+    const std::string disable_;
+    const Workload workload_;
     Identity identity_;
 };
 
 }  // namespace
 
 std::unique_ptr<Contender> make_engine_contender(const Workload& workload) {
-    return std::make_unique<EngineContender>(workload);
+    return make_engine_contender(workload, workload.options, "ioengine", "");
+}
+
+std::unique_ptr<Contender> make_engine_contender(const Workload& workload,
+                                                 const BenchOptions& options,
+                                                 const std::string& name,
+                                                 const std::string& disable) {
+    return std::make_unique<EngineContender>(workload, options, name, disable);
 }
 
 }  // namespace bench

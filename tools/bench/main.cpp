@@ -6,10 +6,14 @@
 #include "tools/bench/engine_contender.hpp"
 #include "tools/bench/failure.hpp"
 #include "tools/bench/fio_contender.hpp"
+#include "tools/bench/growth.hpp"
 #include "tools/bench/options.hpp"
 #include "tools/bench/peers.hpp"
+#include "tools/bench/plot.hpp"
 #include "tools/bench/report.hpp"
 #include "tools/bench/session.hpp"
+#include "tools/bench/suite.hpp"
+#include "tools/bench/svg.hpp"
 #include "tools/bench/target.hpp"
 #include "tools/bench/verifier.hpp"
 
@@ -81,6 +85,8 @@ void require_right(const Comparison& comparison, const Verifier* verifier) {
 }
 
 void run(const BenchOptions& options) {
+    if (!options.plot.empty())
+        write_file(options.plot, "");  // before the work, rather than after it
     Target target(options);
     const std::uint64_t seed = random_seed();
     std::optional<Verifier> verifier;
@@ -99,6 +105,8 @@ void run(const BenchOptions& options) {
     const Report report{options, target, comparison, seed,
                         verifier ? verifier->verified_blocks() : 0};
     print(options.json ? to_json(report) : to_table(report));
+    if (!options.plot.empty())
+        write_file(options.plot, to_picture(report));
     require_right(comparison, verifier ? &*verifier : nullptr);
 }
 
@@ -109,8 +117,13 @@ void run(const BenchOptions& options) {
 int main(int argc, char** argv) {
     // Without this a limit on file sizes would kill the program; so it is an error like others.
     std::signal(SIGXFSZ, SIG_IGN);
+    const std::string command = argc > 1 ? argv[1] : "";
     try {
-        if (const auto options = bench::parse_options(argc, argv))
+        if (command == "suite")
+            bench::run_suite(argc - 1, argv + 1);
+        else if (command == "growth")
+            bench::run_growth(argc - 1, argv + 1);
+        else if (const auto options = bench::parse_options(argc, argv))
             bench::run(*options);
     } catch (const bench::Failure& failure) {
         std::fprintf(stderr, "ioengine-bench: %s\n", failure.what());

@@ -39,7 +39,7 @@ constexpr std::array<Choice<ioengine::Lending>, 3> kLendings = {
     {{"callers", ioengine::Lending::callers},
      {"callbacks", ioengine::Lending::callbacks},
      {"none", ioengine::Lending::none}}};
-constexpr std::array<Choice<bool>, 1> kMerges = {{{"off", false}}};
+constexpr std::array<Choice<bool>, 2> kMerges = {{{"on", true}, {"off", false}}};
 enum class Peer : std::uint8_t { raw, fio, strict };
 constexpr std::array<Choice<Peer>, 3> kPeers = {
     {{"raw", Peer::raw}, {"fio", Peer::fio}, {"strict", Peer::strict}}};
@@ -77,6 +77,11 @@ constexpr const char* kExamples = R"(Examples:
       a mixed load on a new file of 256M; every block read back is checked
   ioengine-bench --target /var/tmp/bench.dat --compare raw,strict --json
       the same reads by hand-written loops over the same kernel interface
+
+  ioengine-bench suite --help
+      everything that is promised of the engine's speed, in one run
+  ioengine-bench growth --help
+      what a request costs as producers, files and queues grow
 
 A target that does not exist is created, filled, and deleted at the end. Writing to an existing
 file or block device destroys what it holds.
@@ -131,7 +136,7 @@ void declare_workload(CLI::App& app, BenchOptions& options, Words& words) {
         ->capture_default_str();
 }
 
-void declare_engine(CLI::App& app, Words& words) {
+void declare_engine(CLI::App& app, BenchOptions& options, Words& words) {
     app.add_option("--backend", words.backend, "the kernel interface")
         ->check(one_of(kBackends))
         ->type_name("")
@@ -144,9 +149,16 @@ void declare_engine(CLI::App& app, Words& words) {
         ->check(one_of(kLendings))
         ->type_name("")
         ->capture_default_str();
-    app.add_option("--merge", words.merge, "whether neighbouring requests are joined")
+    app.add_option("--merge", words.merge,
+                   "whether neighbours that wait together go to the kernel as one")
         ->check(one_of(kMerges))
         ->type_name("")
+        ->capture_default_str();
+    app.add_option("--spin", options.spin_us,
+                   "how long the engine looks for a completion before it sleeps, 0 to 10000 "
+                   "microseconds")
+        ->check(CLI::Range(0, 10'000))
+        ->type_name("US")
         ->capture_default_str();
 }
 
@@ -168,6 +180,9 @@ void declare_run(CLI::App& app, BenchOptions& options, Words& words) {
         ->check(one_of(kPeers))
         ->type_name("raw[,fio,strict]");
     app.add_flag("--json", options.json, "print one JSON document and nothing else");
+    app.add_option("--plot", options.plot,
+                   "also draw rates and latencies, as a picture for a browser")
+        ->type_name("FILE.svg");
 }
 
 void take_words(const CLI::App& app, const Words& words, BenchOptions& options) {
@@ -175,6 +190,7 @@ void take_words(const CLI::App& app, const Words& words, BenchOptions& options) 
     options.mode = value_of(kModes, words.mode);
     options.backend = value_of(kBackends, words.backend);
     options.lending = value_of(kLendings, words.lending);
+    options.merge = value_of(kMerges, words.merge);
     if (app.count("--size") != 0)
         options.size_bytes = words.size_bytes;
     for (const std::string& word : words.compare) {
@@ -229,7 +245,7 @@ std::optional<BenchOptions> parse_options(int argc, char** argv) {
     BenchOptions options;
     Words words;
     declare_workload(app, options, words);
-    declare_engine(app, words);
+    declare_engine(app, options, words);
     declare_run(app, options, words);
     try {
         app.parse(argc, argv);

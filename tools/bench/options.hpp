@@ -28,6 +28,8 @@ struct BenchOptions {
     Mode mode = Mode::chain;
     ioengine::Backend backend = ioengine::Backend::automatic;
     ioengine::Lending lending = ioengine::Lending::callbacks;
+    bool merge = false;
+    std::uint32_t spin_us = 0;
     double seconds = 5;          // of each contender; meaningless if requests is not 0
     std::uint64_t requests = 0;  // of each contender
     bool verify = false;
@@ -35,6 +37,7 @@ struct BenchOptions {
     bool compare_fio = false;
     bool compare_strict = false;
     bool json = false;
+    std::string plot;  // a picture to write; empty: none
 
     // Threads of the bench's own that submit.
     bool has_producers() const noexcept { return mode != Mode::chain; }

@@ -3,6 +3,7 @@
 // Writes the report.
 #include "tools/bench/report.hpp"
 
+#include "tools/bench/format.hpp"
 #include "tools/bench/options.hpp"
 #include "tools/bench/target.hpp"
 
@@ -10,7 +11,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cstdio>
 #include <vector>
 
 namespace bench {
@@ -23,15 +23,6 @@ double percentile_us(const Outcome& outcome, double fraction) {
 
 double mb_per_s(const Outcome& outcome, const BenchOptions& options) {
     return outcome.total.iops() * options.block_bytes / 1e6;
-}
-
-template <class... Values>
-std::string format(const char* pattern, Values... values) {
-    const int length = std::snprintf(nullptr, 0, pattern, values...);
-    std::string text(static_cast<std::size_t>(length) + 1, '\0');
-    std::snprintf(text.data(), text.size(), pattern, values...);
-    text.pop_back();
-    return text;
 }
 
 std::string workload_lines(const Report& report) {
@@ -47,6 +38,10 @@ std::string workload_lines(const Report& report) {
                    asked.block_bytes, asked.depth, mode_name(asked.mode));
     if (asked.mode == Mode::wake)
         text += format(", %u producers", asked.producers);
+    if (asked.merge)
+        text += ", merging";
+    if (asked.spin_us != 0)
+        text += format(", spinning up to %u us", asked.spin_us);
     text += format(", seed %llu\n\n", static_cast<unsigned long long>(report.seed));
     return text;
 }
@@ -121,13 +116,10 @@ std::string to_json(const Report& report) {
                       {"filesystem", report.target.filesystem()},
                       {"size_bytes", report.target.size_bytes()},
                       {"access", report.target.access()}};
-    json["workload"] = {{"rw", rw_name(asked.rw)},
-                        {"block_bytes", asked.block_bytes},
-                        {"depth", asked.depth},
-                        {"producers", asked.producers},
-                        {"mode", mode_name(asked.mode)},
-                        {"verify", asked.verify},
-                        {"seed", report.seed}};
+    json["workload"] = {
+        {"rw", rw_name(asked.rw)},      {"block_bytes", asked.block_bytes}, {"depth", asked.depth},
+        {"producers", asked.producers}, {"mode", mode_name(asked.mode)},    {"merge", asked.merge},
+        {"spin_us", asked.spin_us},     {"verify", asked.verify},           {"seed", report.seed}};
     json["results"] = nlohmann::ordered_json::array();
     bool ours = true;
     for (const Outcome& outcome : report.comparison.outcomes) {

@@ -9,6 +9,7 @@
 #include "tools/bench/verifier.hpp"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
@@ -25,33 +26,36 @@ namespace {
 constexpr std::uint64_t kDefaultBytes = std::uint64_t{256} << 20;
 constexpr std::size_t kFillBytes = std::size_t{1} << 20;
 
-// The file that must not outlive the program, however it ends. Written before the handlers are
-// installed and after they are removed.
-const char* file_to_delete = nullptr;
+// The files that must not outlive the program, however it ends.
+std::array<const char* volatile, 4> files_to_delete = {};
 constexpr int kEndingSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
-void delete_file() {
-    if (file_to_delete != nullptr)
-        unlink(file_to_delete);
+void delete_files() {
+    for (const char* const path : files_to_delete)
+        if (path != nullptr)
+            unlink(path);
 }
 
-void delete_file_and_end(int number) {
-    delete_file();
+void delete_files_and_end(int number) {
+    delete_files();
     signal(number, SIG_DFL);
     raise(number);
 }
 
 void guard_file(const char* path) {
-    file_to_delete = path;
-    std::at_quick_exit(delete_file);
+    const auto place = std::find(files_to_delete.begin(), files_to_delete.end(), nullptr);
+    if (place == files_to_delete.end())
+        throw Failure(kExitUnavailable, "too many targets at once");
+    *place = path;
+    static const int registered = std::at_quick_exit(delete_files);
+    static_cast<void>(registered);
     for (const int number : kEndingSignals)
-        signal(number, delete_file_and_end);
+        signal(number, delete_files_and_end);
 }
 
-void end_guard() {
-    for (const int number : kEndingSignals)
-        signal(number, SIG_DFL);
-    file_to_delete = nullptr;
+void end_guard(const char* path) {
+    std::replace(files_to_delete.begin(), files_to_delete.end(), path,
+                 static_cast<const char*>(nullptr));
 }
 
 Failure cannot(const std::string& what, const std::string& path, int error,
@@ -120,7 +124,7 @@ Target::~Target() {
         close(fd_);
     if (created_) {
         unlink(path_.c_str());
-        end_guard();
+        end_guard(path_.c_str());
     }
 }
 

@@ -226,10 +226,31 @@ Acceptance Engine::check_merged(Request* const* members, std::size_t count,
 
 Acceptance Engine::submit_merged(Request* const* members, std::size_t count,
                                  Channel channel) noexcept {
-    if (count == 0)
-        return {};
-    if (count == 1)
-        return submit(*members[0], channel);
+    bool gathered = false;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (!request_state::is_gathered(*members[i]))
+            continue;
+        gathered = true;
+        request_state::set_idle(*members[i]);
+    }
+    const Acceptance acceptance = count == 0   ? Acceptance()
+                                  : count == 1 ? submit(*members[0], channel)
+                                               : submit_as_one(members, count, channel);
+    for (std::size_t i = 0; gathered && !acceptance && i < count; ++i)
+        if (request_state::is_idle(*members[i]))
+            request_state::set_gathered(*members[i]);
+    return acceptance;
+}
+
+Acceptance Engine::gather(Request& request, Channel channel) noexcept {
+    const Acceptance checked = check(request, channel);
+    if (checked)
+        request_state::set_gathered(request);
+    return checked;
+}
+
+Acceptance Engine::submit_as_one(Request* const* members, std::size_t count,
+                                 Channel channel) noexcept {
     const Acceptance checked = check_merged(members, count, channel);
     if (!checked)
         return checked;
@@ -266,10 +287,15 @@ void Engine::finish_merged(Request* const* members, std::size_t count, Channel c
         [&] { return submit_merged(members, count, channel); }, may_wait ? kForever : 0);
     if (acceptance)
         return;
-    const int error = acceptance.code() == ErrorCode::no_memory   ? ENOMEM
-                      : acceptance.code() == ErrorCode::timed_out ? EAGAIN
-                                                                  : ECANCELED;
+    const ErrorCode code = acceptance.code();
+    const int error = code == ErrorCode::no_memory          ? ENOMEM
+                      : code == ErrorCode::timed_out        ? EAGAIN
+                      : code == ErrorCode::invalid_argument ? EINVAL
+                                                            : ECANCELED;
     for (std::size_t i = 0; i < count; ++i) {
+        if (!request_state::is_gathered(*members[i]))
+            continue;  // somebody else's by now
+        request_state::set_idle(*members[i]);
         members[i]->result = -error;
         if (members[i]->complete != nullptr)
             members[i]->complete(members[i]);
@@ -363,9 +389,6 @@ void Engine::fill_report(ShutdownReport& report) const noexcept {
     report.accepted = now.accepted;
     report.completed = now.completed;
     report.queued = now.queued_prio + now.queued_read + now.queued_write;
-    report.in_kernel = now.running;
-    const std::uint64_t elsewhere = report.queued + report.in_kernel;
-    report.delivering = now.pending > elsewhere ? now.pending - elsewhere : 0;
     report.cancelled = context_.closing.cancelling.load(std::memory_order_acquire)
                            ? context_.poll_counters.cancelled.get()
                            : 0;
@@ -375,6 +398,7 @@ void Engine::fill_report(ShutdownReport& report) const noexcept {
         InFlight entry;
         if (!runner_->describe(i, clock, entry))
             continue;
+        report.in_kernel += entry.merged;
         // Keeps the oldest: a full list gives up its youngest, which is the last.
         if (report.named == ShutdownReport::kNamed) {
             if (!older(entry, report.held[report.named - 1]))
@@ -387,6 +411,8 @@ void Engine::fill_report(ShutdownReport& report) const noexcept {
         *place = entry;
         ++report.named;
     }
+    const std::uint64_t elsewhere = report.queued + report.in_kernel;
+    report.delivering = now.pending > elsewhere ? now.pending - elsewhere : 0;
 }
 
 void Engine::log_oldest() noexcept {
@@ -448,8 +474,12 @@ Acceptance engine_submit_wait(Engine* engine, Request& request, Channel channel,
                               std::int64_t timeout_ns) noexcept {
     return engine->submit_wait(request, channel, timeout_ns);
 }
-Acceptance engine_check(Engine* engine, const Request& request, Channel channel) noexcept {
-    return engine->check(request, channel);
+Acceptance engine_gather(Engine* engine, Request& request, Channel channel) noexcept {
+    return engine->gather(request, channel);
+}
+void engine_ungather(Request* const* members, std::size_t count) noexcept {
+    for (std::size_t i = 0; i < count; ++i)
+        request_state::set_idle(*members[i]);
 }
 Acceptance engine_submit_merged(Engine* engine, Request* const* members, std::size_t count,
                                 Channel channel) noexcept {

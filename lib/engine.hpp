@@ -37,8 +37,8 @@ class Engine {
     Acceptance submit_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     // The same with waiting; what is refused for good is told so.
     void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
-    // none: the request is well formed, and this process may submit it. Counts a refusal.
-    Acceptance check(const Request& request, Channel channel) noexcept;
+    // Marks it as one of those to come.
+    Acceptance gather(Request& request, Channel channel) noexcept;
     Acceptance perform(Request& request, Channel channel) noexcept;
     ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
@@ -58,6 +58,9 @@ class Engine {
 
     bool start(const Options& options, const Environment& environment, Error& error);
     Acceptance count_refusal(Acceptance refusal) noexcept;
+    // none: the request is well formed, and this process may submit it. Counts a refusal.
+    Acceptance check(const Request& request, Channel channel) noexcept;
+    Acceptance submit_as_one(Request* const* members, std::size_t count, Channel channel) noexcept;
     Acceptance check_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     template <class Submit>
     Acceptance wait_for_room(Submit&& submit, std::int64_t timeout_ns) noexcept;

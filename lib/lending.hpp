@@ -99,7 +99,9 @@ void borrow_submit_role(IoSharedContext& context, SubmitSide& side, D& driver, O
             side.note_set_aside();
             urgent = outcome.gave_back || outcome.limit_ns != EventCount::kNoLimit ||
                      !side.role.set_aside.empty();
-            urgent |= slots.has_continuation() || (outcome.handed != 0 && is_unwatched(context));
+            // Merged requests that the kernel refused go on one by one, but not from here.
+            urgent |= slots.has_continuation() || slots.has_put_off() ||
+                      (outcome.handed != 0 && is_unwatched(context));
         }
         noted = side.lock.release();
     }

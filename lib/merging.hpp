@@ -23,6 +23,7 @@
 #include <ioengine/merge_buffer.hpp>
 #include <ioengine/request.hpp>
 
+#include <cerrno>
 #include <cstdint>
 
 namespace ioengine {
@@ -93,7 +94,7 @@ Verdict settle(Slot& slot, std::int64_t result, bool cancelling, ShapeOf&& shape
 
     const bool whole = slot.transfer.bytes_left() == 0 && judgement.result >= 0;
     if (whole || (cancelling && judgement.result < 0)) {
-        merging::finish_all(slot, whole ? 0 : judgement.result, finish);
+        merging::finish_all(slot, whole ? 0 : -ECANCELED, finish);
         return Verdict::done;
     }
     // Broken up. What is covered is less than all of it.

@@ -79,7 +79,7 @@ bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
         counters.completion_retries.add(1);
     else if (was_merged)
         counters.merges_broken.add(1);
-    else
+    else if (slot->transfer.bytes_done() != 0)  // and not the turn of the next member
         counters.continuations.add(1);
     driver.slots().carry_on(*slot);
     return true;

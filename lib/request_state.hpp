@@ -17,7 +17,8 @@ namespace request_state {
 
 constexpr std::uint8_t kIdle = 0;
 constexpr std::uint8_t kSubmitted = 1;
-constexpr std::uint8_t kCounted = 3;  // submitted, and `countdown` is to be counted down
+constexpr std::uint8_t kCounted = 3;   // submitted, and `countdown` is to be counted down
+constexpr std::uint8_t kGathered = 4;  // will be submitted with others
 
 // acquire: pairs with set_idle().
 inline bool is_idle(const Request& request) noexcept {
@@ -29,6 +30,12 @@ inline bool is_counted(const Request& request) noexcept {
 // It is submitted, and counted by this word.
 inline bool is_in(const Request& request, const std::uint32_t& word) noexcept {
     return is_counted(request) && request.countdown == &word;
+}
+inline bool is_gathered(const Request& request) noexcept {
+    return __atomic_load_n(&request.state, __ATOMIC_RELAXED) == kGathered;
+}
+inline void set_gathered(Request& request) noexcept {
+    __atomic_store_n(&request.state, kGathered, __ATOMIC_RELAXED);
 }
 inline void set_submitted(Request& request) noexcept {
     __atomic_store_n(&request.state, kSubmitted, __ATOMIC_RELAXED);

@@ -12,7 +12,8 @@
 //   state       who may touch the slot   next
 //   free        submit role takes it     filled
 //   filled      submit role              in_kernel, free
-//   in_kernel   the kernel               completed; free if the submit call refused it
+//   in_kernel   the kernel               completed; free, or (merged requests) continuing, if the
+//                                        submit call refused it
 //   completed   poll role                free, continuing
 //   continuing  submit role, once popped in_kernel, before any new work
 //
@@ -64,7 +65,8 @@ struct Token {
 };
 
 // What a slot says of its request to those who may not touch the request. Relaxed atomics, made
-// consistent by the generation as in a sequence lock: see SlotPool::describe().
+// consistent by the generation as in a sequence lock, see SlotPool::describe(); but length and
+// members may change under one generation, while requests join.
 struct SlotLabel {
     std::atomic<std::uint64_t> offset{0};
     std::atomic<std::uint64_t> length{0};
@@ -143,7 +145,7 @@ class SlotPool {
     }
     // May this one join the slot that was taken last?
     bool may_append(const Request& request) const noexcept {
-        if (request.offset != open_end_)
+        if (request.offset != open_end_ || open_end_ == kSealed)
             return false;
         const Request& first = *open_->request;
         return can_be_merged(request) && are_alike(first, request) &&
@@ -186,11 +188,13 @@ class SlotPool {
         // A repeated completion of the piece before must not pass for one of the piece to come.
         slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1,
                               std::memory_order_relaxed);
+        label_again(slot);
         slot.state.store(SlotState::filled, std::memory_order_relaxed);
         return &slot;
     }
     bool has_continuation() const noexcept { return continuations_.size() != 0; }
-    // filled -> continuing: a retry that waits for its time, on a list of the submit role's own.
+    // filled, or in_kernel and the kernel never had it -> continuing: a retry that waits for its
+    // time, or merged requests that go on one by one; on a list of the submit role's own.
     void put_off(S& slot, std::uint64_t due_ns) noexcept {
         slot.due_ns = due_ns;
         slot.state.store(SlotState::continuing, std::memory_order_relaxed);  // for describe()
@@ -204,6 +208,7 @@ class SlotPool {
         S& slot = slots_[*first];
         *first = put_off_.back();
         put_off_.pop_back();
+        label_again(slot);
         slot.state.store(SlotState::filled, std::memory_order_relaxed);
         return &slot;
     }
@@ -275,8 +280,7 @@ class SlotPool {
     }
 
     // Describes slot i if it holds a request and does not change under the reader's eyes.
-    bool describe(std::uint32_t i, std::uint64_t now, InFlight& out,
-                  std::uint32_t* generation = nullptr) const noexcept {
+    bool describe(std::uint32_t i, std::uint64_t now, InFlight& out) const noexcept {
         const S& slot = slots_[i];
         const std::uint32_t before = slot.generation.load(std::memory_order_acquire);
         const SlotState state = slot.state.load(std::memory_order_acquire);
@@ -292,8 +296,6 @@ class SlotPool {
         out.age_ns = now > since ? now - since : 0;
         copy_stage(out, slot_state_name(state));
         std::atomic_thread_fence(std::memory_order_acquire);  // pairs with describe_as()'s fence
-        if (generation != nullptr)
-            *generation = before;
         return slot.generation.load(std::memory_order_relaxed) == before;
     }
 
@@ -344,15 +346,31 @@ class SlotPool {
         open_last_ = &request;
         open_end_ = request.offset + request.length;
     }
+    // Some of those that were merged are done.
+    static void label_again(S& slot) noexcept {
+        if (slot.label.members.load(std::memory_order_relaxed) == slot.members)
+            return;
+        slot.label.offset.store(slot.request->offset, std::memory_order_relaxed);
+        slot.label.length.store(bytes_ahead(slot), std::memory_order_relaxed);
+        slot.label.members.store(slot.members, std::memory_order_relaxed);
+    }
+    // As in the request; of several their sum.
+    static std::uint64_t bytes_ahead(const S& slot) noexcept {
+        if (slot.members == 1)
+            return slot.request->length;
+        std::uint64_t bytes = 0;
+        const Request* request = slot.request;
+        for (unsigned left = slot.members; left != 0; --left, request = request->merged)
+            bytes += request->length;
+        return bytes;
+    }
     static void describe_as(S& slot, const Request& request, std::uint64_t now) noexcept {
         slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1,
                               std::memory_order_relaxed);
         // A reader that sees any label below sees the new generation too.
         std::atomic_thread_fence(std::memory_order_release);
         slot.label.offset.store(request.offset, std::memory_order_relaxed);
-        slot.label.length.store(slot.transfer.is_merged() ? slot.transfer.bytes_left()
-                                                          : request.length,
-                                std::memory_order_relaxed);
+        slot.label.length.store(bytes_ahead(slot), std::memory_order_relaxed);
         slot.label.members.store(slot.members, std::memory_order_relaxed);
         slot.label.since_ns.store(now, std::memory_order_relaxed);
         slot.label.fd.store(request.fd, std::memory_order_relaxed);
@@ -360,7 +378,7 @@ class SlotPool {
         slot.label.channel.store(request.queue, std::memory_order_relaxed);
     }
 
-    static constexpr std::uint64_t kSealed = UINT64_MAX;  // no request's offset
+    static constexpr std::uint64_t kSealed = UINT64_MAX;  // beyond the end of any transfer
 
     // constant after construction
     const std::uint32_t depth_;

@@ -37,6 +37,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace ioengine {
@@ -179,11 +180,12 @@ class SplitRunner final : public Runner {
         const std::uint64_t now = coarse_now_ns();
         for (std::uint32_t i = 0; i < depth(); ++i) {
             InFlight entry;
-            std::uint32_t generation = 0;
-            if (!driver_->slots().describe(i, now, entry, &generation) || entry.age_ns < limit_ns ||
-                reported_[i] == generation)
+            if (!driver_->slots().describe(i, now, entry) || entry.age_ns < limit_ns)
                 continue;
-            reported_[i] = generation;
+            // Not by the generation, which moves with each try.
+            const std::uint64_t since = now - entry.age_ns;
+            if (std::exchange(reported_[i], since) == since)
+                continue;
             context_.submit_counters.watchdog_reports.add(1);
             context_.log.write(
                 LogLevel::warning, "overdue: %s on fd %d, offset %llu, length %llu, %s for %llu ms",
@@ -268,7 +270,7 @@ class SplitRunner final : public Runner {
     PollSide poll_;
     // The poller's; here rather than on its stack, which a forked child lacks.
     Poller<D> loop_;
-    std::vector<std::uint32_t> reported_;  // submitter's: generation of the last report, per slot
+    std::vector<std::uint64_t> reported_;  // submitter's: whom the last report was about, per slot
     Thread submitter_;
     Thread poller_;
 };

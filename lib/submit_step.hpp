@@ -239,7 +239,8 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Gi
 
 // Slots that a short transfer or a passing error sends to the kernel again, before any new work.
 // The first retries of a piece are immediate, later ones wait: 100 us, doubling, at most 50 ms.
-// Each waits by itself: a request that hears EAGAIN for ever holds up nobody else.
+// Each slot waits by itself: a request that hears EAGAIN for ever holds up nobody else, except
+// those that were merged with it.
 template <Driver D>
 bool push_continuations(IoSharedContext& context, D& driver) {
     auto& slots = driver.slots();
@@ -343,9 +344,10 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
         context.submit_counters.merges_broken.add(was_merged ? 1 : 0);
         slots.put_off(slot, 0);
     };
-    // By the kernel, for its own sake; or with everything else.
+    // By the kernel, for its own sake; or with everything else. An error of several that will not
+    // be tried one by one any more is none of theirs.
     auto refused = [&](typename D::Slot& slot, std::int64_t error) noexcept {
-        end_slot(slot, error, cancelling);
+        end_slot(slot, cancelling && slot.members != 1 ? -ECANCELED : error, cancelling);
     };
     auto given_up = [&](typename D::Slot& slot, std::int64_t error) noexcept {
         end_slot(slot, error, true);

@@ -49,14 +49,17 @@ IOENGINE_API Acceptance engine_submit(Engine* engine, Request& request, Channel 
 IOENGINE_API Acceptance engine_submit_wait(Engine* engine, Request& request, Channel channel,
                                            std::int64_t timeout_ns) noexcept;
 
-// Well formed, and not submitted? Refused: invalid_argument, forked. Counts the refusal.
-IOENGINE_API Acceptance engine_check(Engine* engine, const Request& request,
-                                     Channel channel) noexcept;
-// Neighbours in a file, to go as one: see EventMergeBuffer. All are taken, or none.
+// Marks a request as one that will be submitted with others: until then nobody else can submit it,
+// or wait for it. Refused: invalid_argument, forked.
+IOENGINE_API Acceptance engine_gather(Engine* engine, Request& request, Channel channel) noexcept;
+// They are the caller's again.
+IOENGINE_API void engine_ungather(Request* const* members, std::size_t count) noexcept;
+// Neighbours in a file, gathered or not, to go as one: see EventMergeBuffer. All are taken, or
+// none.
 IOENGINE_API Acceptance engine_submit_merged(Engine* engine, Request* const* members,
                                              std::size_t count, Channel channel) noexcept;
 // The same, for a caller that cannot take them back: waits for room in the queue; what is refused
-// for good ends here, on this thread, with ECANCELED, ENOMEM or (from a callback) EAGAIN.
+// for good ends here, on this thread, with ECANCELED, ENOMEM, EINVAL or (from a callback) EAGAIN.
 IOENGINE_API void engine_finish_merged(Engine* engine, Request* const* members, std::size_t count,
                                        Channel channel) noexcept;
 

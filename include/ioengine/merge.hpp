@@ -11,6 +11,7 @@
 // answered for itself, with its own bytes or its own error, also where the transfer was short or
 // failed in the middle. To have the engine look for neighbours by itself: Options::merge.
 //
+// For files and block devices: on a stream or a socket neighbours are not what they are on a file.
 // Like a Group it is for one thread at a time.
 #ifndef IOENGINE_MERGE_HPP
 #define IOENGINE_MERGE_HPP
@@ -37,7 +38,8 @@ class IOMergeSubmitter {
     IOMergeSubmitter& operator=(const IOMergeSubmitter&) = delete;
     // Hands over what is left; waits for room in the queue if it must. Where that is refused for
     // good, the requests end here, their callbacks run on this thread: with ECANCELED (the context
-    // shuts down), EAGAIN (the queue is full, and this is a callback of the context) or ENOMEM.
+    // shuts down), EAGAIN (the queue is full, and this is a callback of the context), ENOMEM, or
+    // EINVAL (a request was changed meanwhile). In a forked child: nothing happens.
     ~IOMergeSubmitter() {
         if (!buffer_.empty())
             abi::engine_finish_merged(engine_, buffer_.begin(), buffer_.count(), channel_);
@@ -45,10 +47,11 @@ class IOMergeSubmitter {
 
     // Takes a request and keeps it until flush(), or until one comes that does not lie right behind
     // it, or the limit is reached. One that cannot be merged (see can_be_merged()), or is larger
-    // than the limit, goes alone, after those before it. The request belongs to the engine from
-    // here on.
-    // Refused: invalid_argument for another file or action; what flush() says, if that had to come
-    // first. Then this request is the caller's as before.
+    // than the limit, goes alone, after those before it. The request, and its buffer, belong to
+    // this object from here on, and to the engine once it is handed over; wait() for it before that
+    // is invalid_argument. Refused: invalid_argument for another file or action, or a request that
+    // is malformed or in use; what flush() says, if that had to come first. Then this request is
+    // the caller's as before.
     Acceptance add(Request& request) noexcept {
         if (request.fd != fd_ || request.action != action_)
             return {ErrorCode::invalid_argument,
@@ -61,35 +64,51 @@ class IOMergeSubmitter {
         }
         if (!buffer_.takes(request))
             return abi::engine_submit(engine_, request, channel_);
-        const Acceptance good = abi::engine_check(engine_, request, channel_);
-        if (!good)
-            return good;
+        const Acceptance gathered = abi::engine_gather(engine_, request, channel_);
+        if (!gathered)
+            return gathered;
         buffer_.add(request);
         if (buffer_.full())
             (void)flush();  // what it cannot hand over now it keeps
         return {};
     }
 
-    // Hands over what was added. Refused (queue_full, no_memory, shutting_down): it keeps them all;
-    // flush again, or take them back by buffer().
+    // Hands over what was added. Refused (queue_full, no_memory, shutting_down, forked;
+    // invalid_argument if a request was changed meanwhile): it keeps them all; flush again, or
+    // take_back().
     Acceptance flush() noexcept { return flush(fd_); }
-    // The same, for another file than they were prepared for.
+    // The same, for another file than they were prepared for. Only what this call hands over goes
+    // there: what it is refused stays for the other file.
     Acceptance flush(int fd) noexcept {
         if (buffer_.empty())
             return {};
-        for (Request* request : buffer_)
-            request->fd = fd;
+        // A callback of the last of them may end this object while the call returns.
+        EventMergeBuffer taken = buffer_;
+        buffer_.clear();
+        set_file(taken, fd);
         const Acceptance acceptance =
-            abi::engine_submit_merged(engine_, buffer_.begin(), buffer_.count(), channel_);
+            abi::engine_submit_merged(engine_, taken.begin(), taken.count(), channel_);
         if (acceptance)
-            buffer_.clear();
+            return acceptance;
+        set_file(taken, fd_);
+        buffer_ = taken;
         return acceptance;
     }
 
-    // What was added and not handed over. Whoever clears it has the requests back.
-    EventMergeBuffer& buffer() noexcept { return buffer_; }
+    // What was added and not handed over.
+    const EventMergeBuffer& buffer() const noexcept { return buffer_; }
+    // Gives that back: the requests are the caller's again.
+    void take_back() noexcept {
+        abi::engine_ungather(buffer_.begin(), buffer_.count());
+        buffer_.clear();
+    }
 
   private:
+    static void set_file(const EventMergeBuffer& requests, int fd) noexcept {
+        for (Request* request : requests)
+            request->fd = fd;
+    }
+
     Engine* const engine_;
     const int fd_;
     const IOAction action_;

@@ -80,7 +80,7 @@ class EventMergeBuffer {
     std::size_t count_ = 0;
     std::uint64_t bytes_ = 0;
     std::uint64_t end_ = 0;  // of a buffer that is not empty
-    const std::uint64_t limit_;
+    std::uint64_t limit_;
 };
 
 }  // namespace v0

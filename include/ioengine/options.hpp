@@ -119,11 +119,12 @@ struct Options {
     // After this many priority requests in a row one waiting read or write goes first; 0: never,
     // priority may starve the others for as long as it has work.
     std::uint32_t priority_burst = 0;
-    // Requests that lie side by side in a file, are alike (file, action, channel, flags, priority)
-    // and wait in the queues together go to the kernel as one, of up to merge_limit bytes (1 to
-    // 2^30) and 64 requests. Each keeps its own result. For sequential work in small pieces; costs
-    // random work next to nothing. Where such a transfer fails, its requests are tried once more,
-    // one by one. See also IOMergeSubmitter, in <ioengine/merge.hpp>.
+    // Requests that lie side by side in a file or block device, are alike (descriptor, action,
+    // channel, flags, priority) and wait in the queues together go to the kernel as one, of up to
+    // merge_limit bytes (1 to 2^30) and 64 requests. Each keeps its own result. For sequential work
+    // in small pieces; costs random work next to nothing. Where such a transfer fails, its requests
+    // are tried once more, one by one. Give transfers on pipes and sockets offset 0. See also
+    // IOMergeSubmitter, in <ioengine/merge.hpp>.
     bool merge = false;
     std::uint32_t merge_limit = 256 * 1024;
     // Whoever is about to sleep until a completion comes looks for it this long first, 0 to 10000

@@ -102,7 +102,7 @@ struct alignas(64) Request {
     std::int64_t result = 0;          // valid in the completion: >= 0 bytes, < 0 is -errno
     std::uint16_t buffer_index = 0;   // reserved for registered buffers; must be 0
     std::uint16_t io_priority = 0;    // ioprio_set(2) value, 0: the submitting thread's
-    std::uint8_t state = 0;           // engine's: 0 idle, 1 submitted, 3 and to be counted down
+    std::uint8_t state = 0;  // engine's: 0 idle, 1 submitted, 3 and to be counted down, 4 gathered
     Channel queue = Channel::automatic;  // engine's: the channel it was queued in
     std::uint16_t followers = 0;         // engine's: requests merged behind it while it is queued
 

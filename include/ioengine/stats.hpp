@@ -48,12 +48,13 @@ struct Stats {
     std::uint64_t bytes_written = 0;
     std::uint64_t submit_calls = 0;    // system calls that handed requests to the kernel
     std::uint64_t submit_retries = 0;  // of these, answered EAGAIN, EBUSY or EINTR
-    std::uint64_t requests_refused_by_kernel = 0;  // by the submit call itself: EBADF, EINVAL, ...
-    std::uint64_t wait_calls = 0;                  // system calls that waited for completions
-    std::uint64_t reaped = 0;                      // completions taken from the kernel
-    std::uint64_t reaped_by_waiters = 0;           // of these, by threads inside wait()
-    std::uint64_t merged = 0;              // requests that went along with the one before them
-    std::uint64_t merges_broken = 0;       // merged requests that had to go on one at a time
+    std::uint64_t requests_refused_by_kernel =
+        0;                                 // transfers, by the submit call itself: EBADF, ...
+    std::uint64_t wait_calls = 0;          // system calls that waited for completions
+    std::uint64_t reaped = 0;              // completions taken from the kernel
+    std::uint64_t reaped_by_waiters = 0;   // of these, by threads inside wait()
+    std::uint64_t merged = 0;              // requests that came along with the one before them
+    std::uint64_t merges_broken = 0;       // merged transfers that went on request by request
     std::uint64_t continuations = 0;       // short transfers carried on
     std::uint64_t completion_retries = 0;  // completions with a passing error, submitted again
     std::uint64_t stale_completions = 0;   // completions of no living request, ignored

@@ -12,8 +12,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <memory>
 #include <string>
 #include <unistd.h>
@@ -433,7 +435,12 @@ TEST_EVERY_BACKEND("what flush refuses can be taken back, and submitted again", 
         }
         REQUIRE(reads.flush().code() == ErrorCode::queue_full);
         REQUIRE(reads.buffer().count() == 4);
-        reads.buffer().clear();
+        Request* const first = *reads.buffer().begin();
+        REQUIRE(io.submit(*first).code() == ErrorCode::invalid_argument);  // it is spoken for
+        REQUIRE(io.wait(*first) == ErrorCode::invalid_argument);
+        REQUIRE_FALSE(reads.add(static_cast<test::TrackedEvent&>(*first)));
+        reads.take_back();
+        REQUIRE(reads.buffer().empty());
     }
     REQUIRE(events.tracker.notices() == 0);
     {
@@ -542,6 +549,104 @@ TEST_EACH_BACKEND("the destructor in a callback tells those for whom there is no
     REQUIRE(io.wait(filler) == ErrorCode::none);
 }
 
+TEST_EACH_BACKEND("a flush to another file that is refused leaves them for the first file",
+                  "[merge][E13]") {
+    test::TempFile first(4 * kBlock);
+    test::TempFile second(4 * kBlock);
+    std::vector<unsigned char> data(4 * kBlock, 0x5A);
+    test::SlotFillers fillers;
+    Events events(4);
+    Options options;
+    options.depth = 1;
+    options.queue_limit = 1;
+    auto io = test::make_context(backend, options);
+    test::KeptEvent waiting;
+    waiting.prepare_write(test::kClosedFd, data.data(), 1, 0);
+    test::Plug plug(io);
+    fillers.fill(io);
+    REQUIRE(io.submit(waiting));
+    {
+        IOMergeSubmitter writes(io, first.fd(), IOAction::write, 1 << 20);
+        for (std::size_t i = 0; i < 3; ++i) {
+            events[i].prepare_write(first.fd(), &data[i * kBlock], kBlock, i * kBlock);
+            events.add_to(writes, i);
+        }
+        REQUIRE(writes.flush(second.fd()).code() == ErrorCode::queue_full);
+        events[3].prepare_write(first.fd(), &data[3 * kBlock], kBlock, 3 * kBlock);
+        events.add_to(writes, 3);
+        REQUIRE(writes.buffer().count() == 4);
+        plug.release();
+    }
+    events.finish(io);
+    std::vector<unsigned char> found(4 * kBlock);
+    first.get(found.data(), found.size(), 0);
+    REQUIRE(found == data);
+    second.get(found.data(), found.size(), 0);
+    REQUIRE(found == std::vector<unsigned char>(4 * kBlock));
+}
+
+TEST_EVERY_BACKEND("what is changed while it is gathered ends with EINVAL, once", "[merge][E14]") {
+    unsigned char memory[64];
+    auto io = test::make_context(backend, 4);
+    Events events(3);
+    {
+        IOMergeSubmitter reads(io, test::kClosedFd, IOAction::read, 1 << 20);
+        for (std::size_t i = 0; i < 3; ++i) {
+            events[i].prepare_read(test::kClosedFd, memory, 16, i * 16);
+            events.add_to(reads, i);
+        }
+        events[1].offset = 1000;
+        REQUIRE(reads.flush().code() == ErrorCode::invalid_argument);
+        REQUIRE(reads.buffer().count() == 3);
+    }
+    events.tracker.require_exactly_once();
+    for (std::size_t i = 0; i < 3; ++i)
+        REQUIRE(events.tracker.result(i).error() == EINVAL);
+    REQUIRE(io.stats().accepted == 0);
+}
+
+TEST_EACH_BACKEND("shutdown past its deadline counts merged requests, and names what is left",
+                  "[merge][shutdown]") {
+    unsigned char memory[8];
+    test::Pipe pipe;
+    auto io = test::make_context(backend, 4);
+    test::PipeEnder ender(pipe);
+    Events events(8);
+    {
+        IOMergeSubmitter reads(io, pipe.read_end(), IOAction::read, 1 << 20);
+        for (std::size_t i = 0; i < 8; ++i) {
+            events[i].prepare_read(pipe.read_end(), &memory[i], 1, i);
+            events.add_to(reads, i);
+        }
+    }
+    test::wait_until([&] { return io.stats().running == 1; },
+                     "waiting for a request in the kernel");
+    pipe.feed("abc", 3);
+    test::wait_until([&] { return events.tracker.notices() == 3; }, "waiting for three of eight");
+    test::wait_until(
+        [&] {
+            return std::string(io.dump().c_str()).find("length 5 (5 requests)") !=
+                   std::string::npos;
+        },
+        "waiting for the other five to go on");
+    if (backend == Backend::uring) {
+        const ShutdownReport report = io.shutdown(std::chrono::milliseconds(10));
+        REQUIRE(report.clean);
+        REQUIRE(report.cancelled == 5);
+    } else {
+        // AIO waits for a pipe inside io_submit: nothing can be asked back.
+        const ShutdownReport report = io.shutdown(std::chrono::milliseconds(10));
+        REQUIRE_FALSE(report.clean);
+        REQUIRE(report.in_kernel == 5);
+        REQUIRE(report.delivering == 0);
+        REQUIRE(report.held[0].merged == 5);
+        REQUIRE(report.held[0].offset == 3);
+        pipe.close_write_end();
+        REQUIRE(io.shutdown().clean);
+    }
+    events.tracker.require_exactly_once();
+}
+
 // -- Options::merge ----------------------------------------------------------------------------
 
 TEST_EACH_BACKEND("neighbours that wait together go as one, others in between do not",
@@ -609,6 +714,60 @@ TEST_EACH_BACKEND("a group's reads are merged where they lie side by side", "[me
             REQUIRE(blocks.right(i));
     }
     REQUIRE(io.stats().merged > 0);
+}
+
+TEST_EACH_BACKEND("a group that the kernel refuses hears so, by whomever it was handed over",
+                  "[merge][wait][lending]") {
+    Blocks blocks(4);
+    const test::Fd write_only = blocks.file.reopen(O_WRONLY);
+    const test::Fd read_only = blocks.file.reopen(O_RDONLY | (blocks.file.direct() ? O_DIRECT : 0));
+    Options options;
+    options.backend = backend;
+    options.merge = true;
+    for (const Lending lending : {Lending::none, Lending::callbacks, Lending::callers}) {
+        options.lending = lending;
+        auto io = test::make_context(backend, options);
+        Result results[4];
+        {
+            Group group(io);
+            for (std::size_t i = 0; i < 4; ++i)
+                REQUIRE(
+                    group.read(write_only.get(), {blocks.at(i), kBlock}, i * kBlock, &results[i]));
+            REQUIRE(group.wait() == ErrorCode::none);
+        }
+        for (const Result& result : results)
+            REQUIRE(result.error() == EBADF);
+        std::vector<Request> requests(4);
+        {
+            IOMergeSubmitter writes(io, read_only.get(), IOAction::write, 1 << 20);
+            for (std::size_t i = 0; i < 4; ++i) {
+                requests[i].prepare_write(read_only.get(), blocks.at(i), kBlock, i * kBlock);
+                REQUIRE(writes.add(requests[i]));
+            }
+        }
+        for (Request& request : requests) {
+            REQUIRE(io.wait(request) == ErrorCode::none);
+            REQUIRE(request.outcome().error() == EBADF);
+        }
+        REQUIRE(io.shutdown().clean);
+    }
+}
+
+TEST_EVERY_BACKEND("an offset that means nothing to a flush or a no-op harms nobody", "[merge]") {
+    for (const bool merge : {false, true}) {
+        Options options;
+        options.merge = merge;
+        auto io = test::make_context(backend, options);
+        for (int i = 0; i < 3; ++i) {
+            Request request;
+            request.prepare_nop();
+            request.offset = UINT64_MAX;
+            REQUIRE(io.perform(request));
+            request.prepare_fsync(test::kClosedFd);
+            request.offset = UINT64_MAX;
+            REQUIRE(io.perform(request));
+        }
+    }
 }
 
 TEST_EACH_BACKEND("reads and writes of many threads, merged as they come, are all right",

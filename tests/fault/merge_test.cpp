@@ -232,6 +232,7 @@ TEST_EACH_BACKEND("past the deadline each of a merged transfer hears ECANCELED, 
     }
     const ShutdownReport late = io.shutdown(1ms);
     REQUIRE_FALSE(late.clean);
+    REQUIRE(late.in_kernel == kCount);
     REQUIRE(late.held[0].merged == kCount);
     REQUIRE(late.held[0].length == kCount * kBlock);
     queued_tracker.wait_for_notices();

@@ -78,8 +78,7 @@ bool Oracle::is_right(const Subject& subject, std::int64_t result) const {
     case Next::either:
         return result == subject.final_result || engine_may_say(subject, result);
     case Next::again:
-        return engine_may_say(subject, result) ||
-               (cancelling_ && result < 0 && result == subject.merged_answer);
+        return engine_may_say(subject, result);
     case Next::nothing:
         break;
     }

@@ -25,10 +25,9 @@ std::uint64_t bytes_of(const Oracle::Members& members) noexcept {
 }
 
 // It was with the kernel, or on the way there, and must be asked again.
-void ask_again(Subject& subject, int answer) noexcept {
+void ask_again(Subject& subject) noexcept {
     subject.in_kernel = false;
     subject.next = Next::again;
-    subject.merged_answer = answer;
 }
 
 }  // namespace
@@ -61,7 +60,7 @@ void Oracle::answered_as_one(const Members& members, const SimOperation& operati
     const std::uint64_t moved_end = operation.offset + operation.bytes_moved;
     for (Subject* const subject : members) {
         history_.add(Event::answered, subject->number, result);
-        ask_again(*subject, result < 0 ? static_cast<int>(result) : 0);
+        ask_again(*subject);
         if (operation.bytes_moved != 0 && subject->at < moved_end)
             subject->moved_end =
                 std::max(subject->moved_end, std::min(moved_end, subject->at + subject->bytes));
@@ -75,11 +74,8 @@ void Oracle::answered_as_one(const Members& members, const SimOperation& operati
         return;
     }
     auto left = static_cast<std::uint64_t>(result);
-    if (left > bytes_of(members)) {  // the device talks nonsense
+    if (left > bytes_of(members))  // the device talks nonsense
         left = 0;
-        for (Subject* const subject : members)
-            subject->merged_answer = -EIO;
-    }
     for (Subject* const subject : members) {
         subject->retries = 0;
         const std::uint64_t part = std::min(left, subject->bytes);
@@ -97,7 +93,7 @@ void Oracle::refused_as_one(const Members& members, int answer) {
                  static_cast<unsigned long long>(subject->number));
         note_order(*subject);
         subject->entered = true;
-        ask_again(*subject, answer);
+        ask_again(*subject);
         subject->retries = 0;
     }
 }
@@ -107,7 +103,7 @@ void Oracle::withdrawn_as_one(const Members& members) {
         withdrawn(*subject);
         note_order(*subject);
         subject->entered = true;
-        ask_again(*subject, last_submit_answer_);
+        ask_again(*subject);
         subject->retries = 0;
     }
 }

@@ -248,6 +248,8 @@ void Simulation<D>::nobody_sleeps_over_work() const {
     if (context_.backlog() != 0 && driver_->slots().any_released())
         fail("a wake-up was lost: %llu requests wait in the queues, slots are free, all sleep",
              static_cast<unsigned long long>(context_.backlog()));
+    if (driver_->slots().has_continuation() || driver_->slots().has_put_off())
+        fail("a wake-up was lost: requests are to go on, and all sleep");
     if (!context_.ready.empty() && !context_.nudge.pending())
         fail("a wake-up was lost: finished requests wait for their notices, all sleep");
     if (!context_.standby.foreign.empty())

@@ -62,7 +62,7 @@ bool for_each_part(const Subject& subject, std::uint64_t first, std::uint64_t co
 
 void Subject::forget_way() noexcept {
     entered = in_kernel = ran_here = withdrawn = handed_out = false;
-    merged_answer = refused_answer = withdrawn_after = 0;
+    refused_answer = withdrawn_after = 0;
     token = bytes_done = moved_end = 0;
     retries = 0;
     next = Next::nothing;

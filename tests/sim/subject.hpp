@@ -54,7 +54,6 @@ struct Subject : ioengine::Request {
     bool in_kernel = false;
     bool ran_here = false;
     bool withdrawn = false;
-    int merged_answer = 0;   // an error of those it was merged with; its own only at the very end
     int refused_answer = 0;  // of the submit call; 0: was not refused
     int withdrawn_after = 0;
     std::uint64_t token = 0;

@@ -23,11 +23,12 @@
 #include <condition_variable>
 #include <deque>
 #include <fcntl.h>
-#include <fstream>
 #include <iostream>
+#include <malloc.h>
 #include <memory>
 #include <mutex>
 #include <sys/resource.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -126,18 +127,19 @@ void grow_producers(const GrowthOptions& growth, Backend backend) {
 
 // -- files -----------------------------------------------------------------------------------
 
-// Unlinked files of 64 KiB, opened for direct I/O where that is possible.
+// Unlinked files of 64 MiB together, so that memory's caches help as much whatever their number;
+// opened for direct I/O where that is possible.
 class Files {
   public:
-    static constexpr std::uint64_t kBytes = 64 << 10;
-
-    Files(const std::string& directory, std::size_t count) {
-        const std::vector<char> content(kBytes, 'f');
+    Files(const std::string& directory, std::size_t count)
+        : blocks_((std::size_t{64} << 20) / kBlock / count) {
+        const std::vector<char> content(blocks_ * kBlock, 'f');
         for (std::size_t i = 0; i < count; ++i) {
             const std::string path =
                 directory + "/ioengine-growth-" + std::to_string(getpid()) + ".dat";
             int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-            if (fd < 0 || write(fd, content.data(), kBytes) != static_cast<ssize_t>(kBytes))
+            if (fd < 0 ||
+                write(fd, content.data(), content.size()) != static_cast<ssize_t>(content.size()))
                 throw Failure(kExitUnavailable, "cannot make a file in " + directory + ": " +
                                                     errno_text(errno) +
                                                     "; name another one by --memory");
@@ -160,8 +162,11 @@ class Files {
             close(fd);
     }
     int any(Random& random) const { return fds_[random.next() % fds_.size()]; }
+    std::uint64_t any_offset(Random& random) const { return random.next() % blocks_ * kBlock; }
 
   private:
+    static constexpr std::size_t kBlock = 4096;
+    const std::size_t blocks_;
     std::vector<int> fds_;
 };
 
@@ -194,7 +199,7 @@ class FileChains {
   private:
     void begin(ioengine::IOEvent<OnDone>& event) noexcept {
         event.prepare_read(files_.any(random_), event.callback.buffer, 4096,
-                           random_.next() % (Files::kBytes / 4096) * 4096);
+                           files_.any_offset(random_));
         if (!io_->submit(event))
             retire();
     }
@@ -265,12 +270,10 @@ void grow_files(const GrowthOptions& growth, Backend backend) {
 
 // -- queued requests -------------------------------------------------------------------------
 
-std::uint64_t resident_bytes() {
-    std::ifstream statm("/proc/self/statm");
-    std::uint64_t pages = 0;
-    std::uint64_t resident = 0;
-    statm >> pages >> resident;
-    return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+// On the heap, mallinfo(3).
+std::uint64_t allocated_bytes() {
+    const struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
 }
 
 struct Count {
@@ -330,13 +333,13 @@ void grow_queue(const GrowthOptions& growth) {
             if (!io.nop([&hold](ioengine::Result) { hold.wait_inside(); }))
                 throw Failure(kExitWrong, "the engine refused a no-op");
             hold.wait_until_entered();
-            const std::uint64_t before = resident_bytes();
+            const std::uint64_t before = allocated_bytes();
             const std::uint64_t begun = now_ns();
             for (auto& event : events)
                 if (!io.submit(event))
                     throw Failure(kExitWrong, "the engine refused a request below its limit");
             const std::uint64_t submitted = now_ns();
-            const std::uint64_t after = resident_bytes();
+            const std::uint64_t after = allocated_bytes();
             hold.release();
             while (left.load(std::memory_order_acquire) != 0)
                 std::this_thread::yield();
@@ -352,8 +355,8 @@ void grow_queue(const GrowthOptions& growth) {
                             median(completions), cost / first, median(bytes))
                   << std::flush;
     }
-    std::cout << "bytes each: memory of the engine's beyond what an empty context has; the request "
-                 "itself,\n"
+    std::cout << "bytes each: of the engine's, beyond the places for 8192 that a context begins "
+                 "with; the request itself,\n"
               << sizeof(ioengine::Request) << " bytes and its callback, is the caller's.\n";
 }
 

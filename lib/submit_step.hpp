@@ -136,7 +136,7 @@ class SlotFiller {
         bool moved = false;
         while (!role_.set_aside.empty() && driver_.room() != 0 &&
                driver_.slots().available() != 0) {
-            driver_.push(role_.set_aside.pop(), now_);
+            push_into_slot(role_.set_aside.pop());
             moved = true;
         }
         return moved;
@@ -167,9 +167,23 @@ class SlotFiller {
         });
         if (first == nullptr)
             return nullptr;
+        if (driver_.may_block(*first)) {
+            set_aside_each(*first, count);
+            return nullptr;
+        }
         first->followers = static_cast<std::uint16_t>(count - 1);
         context_.submit_counters.merged.add(first->followers);
         return first;
+    }
+    // What goes on later goes on wherever it was reaped, and must not be held up there: so each of
+    // them goes to the kernel as a request of its own.
+    void set_aside_each(Request& first, unsigned count) noexcept {
+        Request* request = &first;
+        for (; count != 0; --count) {
+            Request* const next = request->merged;
+            role_.set_aside.push(*request);
+            request = next;
+        }
     }
     void place(Request& request) noexcept {
         switch (driver_.route(request)) {
@@ -179,7 +193,7 @@ class SlotFiller {
                                       !holder_.owns(request)))
                 role_.set_aside.push(request);
             else
-                driver_.push(request, now_);
+                push_into_slot(request);
             return;
         case Route::done:
             finish(request, 0);
@@ -190,6 +204,12 @@ class SlotFiller {
                 finish(request, driver_.run_here(request));
             return;
         }
+    }
+    void push_into_slot(Request& request) noexcept {
+        driver_.push(request, now_);
+        // Nothing joins it: see set_aside_each().
+        if (driver_.may_block(request))
+            driver_.slots().seal();
     }
     bool keeps_holder_waiting(const Request& request) noexcept {
         return holder_.is_caller() ? driver_.may_wait(request) : driver_.may_block(request);

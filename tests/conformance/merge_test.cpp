@@ -607,6 +607,8 @@ TEST_EVERY_BACKEND("what is changed while it is gathered ends with EINVAL, once"
 
 TEST_EACH_BACKEND("shutdown past its deadline counts merged requests, and names what is left",
                   "[merge][shutdown]") {
+    if (backend == Backend::aio)
+        SKIP_TEST("AIO does not merge what waits for a pipe");
     unsigned char memory[8];
     test::Pipe pipe;
     auto io = test::make_context(backend, 4);
@@ -629,21 +631,9 @@ TEST_EACH_BACKEND("shutdown past its deadline counts merged requests, and names 
                    std::string::npos;
         },
         "waiting for the other five to go on");
-    if (backend == Backend::uring) {
-        const ShutdownReport report = io.shutdown(std::chrono::milliseconds(10));
-        REQUIRE(report.clean);
-        REQUIRE(report.cancelled == 5);
-    } else {
-        // AIO waits for a pipe inside io_submit: nothing can be asked back.
-        const ShutdownReport report = io.shutdown(std::chrono::milliseconds(10));
-        REQUIRE_FALSE(report.clean);
-        REQUIRE(report.in_kernel == 5);
-        REQUIRE(report.delivering == 0);
-        REQUIRE(report.held[0].merged == 5);
-        REQUIRE(report.held[0].offset == 3);
-        pipe.close_write_end();
-        REQUIRE(io.shutdown().clean);
-    }
+    const ShutdownReport report = io.shutdown(std::chrono::milliseconds(10));
+    REQUIRE(report.clean);
+    REQUIRE(report.cancelled == 5);
     events.tracker.require_exactly_once();
 }
 
@@ -802,24 +792,45 @@ TEST_EACH_BACKEND("reads and writes of many threads, merged as they come, are al
 }
 
 TEST_EACH_BACKEND("dump() names a merged transfer by its whole range", "[merge][visible]") {
-    unsigned char memory[3];
+    Blocks blocks(3);
+    auto io = test::make_context(backend, 4);
+    Events events(3);
+    {
+        test::Plug plug(io);  // the kernel has done it, nobody has seen that
+        {
+            IOMergeSubmitter reads(io, blocks.file.fd(), IOAction::read, 1 << 20);
+            for (std::size_t i = 0; i < 3; ++i) {
+                events[i].prepare_read(blocks.file.fd(), blocks.at(i), kBlock, i * kBlock);
+                events.add_to(reads, i);
+            }
+        }
+        const auto dump = [&] { return std::string(io.dump().c_str()); };
+        test::wait_until(
+            [&] { return dump().find("length 12288 (3 requests)") != std::string::npos; },
+            "waiting for three requests in one slot");
+    }
+    events.finish(io);
+}
+
+TEST_EACH_BACKEND("requests for a pipe that are to go as one are answered as bytes come",
+                  "[merge]") {
+    unsigned char memory[8] = {};
     test::Pipe pipe;
     auto io = test::make_context(backend, 4);
     test::PipeEnder ender(pipe);
-    Events events(3);
+    Events events(8);
     {
         IOMergeSubmitter reads(io, pipe.read_end(), IOAction::read, 1 << 20);
-        for (std::size_t i = 0; i < 3; ++i) {
+        for (std::size_t i = 0; i < 8; ++i) {
             events[i].prepare_read(pipe.read_end(), &memory[i], 1, i);
             events.add_to(reads, i);
         }
     }
-    test::wait_until([&] { return io.stats().running == 1; },
-                     "waiting for a request in the kernel");
-    const std::string dump = io.dump().c_str();
-    INFO(dump);
-    REQUIRE(dump.find("length 3 (3 requests)") != std::string::npos);
-    pipe.feed("abc", 3);
+    for (std::uint64_t answered = 0; answered < 8; answered += 2) {
+        pipe.feed(&"abcdefgh"[answered], 2);
+        test::wait_until([&] { return events.tracker.notices() == answered + 2; },
+                         "waiting for a byte each");
+    }
     events.finish(io);
-    REQUIRE(std::memcmp(memory, "abc", 3) == 0);
+    REQUIRE(std::memcmp(memory, "abcdefgh", 8) == 0);
 }

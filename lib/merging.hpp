@@ -70,11 +70,11 @@ void finish_all(Slot& slot, std::int64_t error, Finish& finish) noexcept {
 
 }  // namespace merging
 
-// What a completion means for a slot: `done` if all its members are finished. `finish(request,
-// result)` is called for each that is. Poll role.
+// What a completion means for a slot of several: `done` if all of them are finished.
+// `finish(request, result)` is called for each that is. Poll role.
 template <class ShapeOf, class Finish>
-Verdict settle(Slot& slot, std::int64_t result, bool cancelling, ShapeOf&& shape_of,
-               Finish&& finish) noexcept {
+[[gnu::noinline]] Verdict settle_members(Slot& slot, std::int64_t result, bool cancelling,
+                                         ShapeOf& shape_of, Finish& finish) noexcept {
     const auto judge = [&](std::int64_t value) {
         return short_io(*slot.request, slot.transfer, slot.retries, value, cancelling, shape_of);
     };

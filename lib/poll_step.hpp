@@ -63,14 +63,23 @@ bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
         return false;
     }
     prefetch_to_write(slot->request);  // for its result, and the callback that submits it again
+    const bool cancelling = context.closing.cancelling.load(std::memory_order_relaxed);
+    const auto shape_of = [&](int fd) { return driver.shape_of(fd); };
+    const auto finish = [&](Request& request, std::int64_t result) {
+        request.result = result;
+        role.finished.push(request);
+    };
+    Verdict verdict = Verdict::done;
     const bool was_merged = slot->transfer.is_merged();
-    const Verdict verdict = settle(
-        *slot, completion.result, context.closing.cancelling.load(std::memory_order_relaxed),
-        [&](int fd) { return driver.shape_of(fd); },
-        [&](Request& request, std::int64_t result) {
-            request.result = result;
-            role.finished.push(request);
-        });
+    if (slot->members == 1) {
+        const Judgement judgement = short_io(*slot->request, slot->transfer, slot->retries,
+                                             completion.result, cancelling, shape_of);
+        verdict = judgement.verdict;
+        if (verdict == Verdict::done)
+            finish(*slot->request, judgement.result);
+    } else {
+        verdict = settle_members(*slot, completion.result, cancelling, shape_of, finish);
+    }
     if (verdict == Verdict::done) {
         driver.slots().release(*slot);
         return false;

@@ -31,14 +31,14 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
         return {ErrorCode::shutting_down, "shutdown() has begun; the context takes no new work"};
     if (channel == Channel::automatic)
         channel = is_read(request.action) ? Channel::read : Channel::write;
-    const std::uint64_t now = config.histograms ? clock_ns() : 0;
+    request.queue = channel;
+    if (config.histograms)
+        request.submit_ns = clock_ns();
     Request* member = &request;
-    for (unsigned left = request.followers;; --left, member = member->merged) {
+    for (unsigned left = request.followers; left != 0; --left) {
+        member = member->merged;
         member->queue = channel;
-        if (config.histograms)
-            member->submit_ns = now;
-        if (left == 0)
-            break;
+        member->submit_ns = request.submit_ns;
     }
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
     if (pushed == RequestQueue::Pushed::yes && how == Push::wakes)

@@ -66,9 +66,9 @@ constexpr bool is_passing(int error, const Request& request, bool cancelling) no
 // `shape_of(fd)` is asked only when a transfer came back short.
 template <class ShapeOf>
 requires std::is_invocable_r_v<FileShape, ShapeOf&, int>
-    Judgement short_io(const Request& request, Transfer& transfer, std::uint16_t& retries,
-                       std::int64_t result, bool cancelling, ShapeOf&& shape_of)
-noexcept {
+[[gnu::always_inline]] inline Judgement short_io(const Request& request, Transfer& transfer,
+                                                 std::uint16_t& retries, std::int64_t result,
+                                                 bool cancelling, ShapeOf&& shape_of) noexcept {
     const auto done = [](std::int64_t value) { return Judgement{Verdict::done, value}; };
     const auto done_so_far = [&] { return done(static_cast<std::int64_t>(transfer.bytes_done())); };
 

@@ -320,8 +320,13 @@ class SlotPool {
     static void begin(S& slot, Request& first) noexcept {
         slot.request = &first;
         slot.retries = 0;
-        slot.members = static_cast<std::uint16_t>(first.followers + 1);
+        slot.members = 1;
         slot.transfer.begin(first);
+        if (first.followers != 0)
+            begin_several(slot, first);
+    }
+    [[gnu::noinline]] static void begin_several(S& slot, Request& first) noexcept {
+        slot.members = static_cast<std::uint16_t>(first.followers + 1);
         std::uint64_t end = first.offset + first.length;
         Request* last = &first;
         for (; first.followers != 0; --first.followers) {
@@ -337,8 +342,10 @@ class SlotPool {
     }
     // Others may join a slot that was just taken.
     void open(S& slot) noexcept {
+        if (merge_limit_ == 0)
+            return;  // sealed from the beginning
         Request& request = *slot.request;
-        if (merge_limit_ == 0 || slot.members != 1 || !can_be_merged(request)) {
+        if (slot.members != 1 || !can_be_merged(request)) {
             seal();
             return;
         }
@@ -356,8 +363,9 @@ class SlotPool {
     }
     // As in the request; of several their sum.
     static std::uint64_t bytes_ahead(const S& slot) noexcept {
-        if (slot.members == 1)
-            return slot.request->length;
+        return slot.members == 1 ? slot.request->length : bytes_of_several(slot);
+    }
+    [[gnu::noinline]] static std::uint64_t bytes_of_several(const S& slot) noexcept {
         std::uint64_t bytes = 0;
         const Request* request = slot.request;
         for (unsigned left = slot.members; left != 0; --left, request = request->merged)

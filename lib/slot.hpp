@@ -143,30 +143,31 @@ class SlotPool {
         slot.state.store(SlotState::filled, std::memory_order_release);  // pairs with describe()
         return slot;
     }
-    // May this one join the slot that was taken last?
+    // May this one join the slot that was taken last? Goes by what was noted of that: the slot says
+    // in_kernel, so its request is no longer this role's to look at.
     bool may_append(const Request& request) const noexcept {
-        if (request.offset != open_end_ || open_end_ == kSealed)
+        if (request.offset != open_.end || open_.end == kSealed)
             return false;
-        const Request& first = *open_->request;
-        return can_be_merged(request) && are_alike(first, request) &&
-               first.queue == request.queue && request.followers == 0 &&
-               open_->members < kMergeMax &&
-               open_->transfer.bytes_left() + request.length <= merge_limit_;
+        return can_be_merged(request) && request.followers == 0 && request.fd == open_.fd &&
+               request.action == open_.action && request.queue == open_.queue &&
+               request.flags == open_.flags && request.io_priority == open_.io_priority &&
+               open_.members < kMergeMax && open_.bytes + request.length <= merge_limit_;
     }
     // It joins; the slot is to be handed over again.
     S& append(Request& request) noexcept {
-        S& slot = *open_;
+        S& slot = *open_.slot;
         slot.transfer.add(*slot.request, request);
-        open_last_->merged = &request;
-        open_last_ = &request;
-        open_end_ += request.length;
-        ++slot.members;
-        slot.label.members.store(slot.members, std::memory_order_relaxed);
-        slot.label.length.store(slot.transfer.bytes_left(), std::memory_order_relaxed);
+        open_.last->merged = &request;
+        open_.last = &request;
+        open_.end += request.length;
+        open_.bytes += request.length;
+        slot.members = ++open_.members;
+        slot.label.members.store(open_.members, std::memory_order_relaxed);
+        slot.label.length.store(open_.bytes, std::memory_order_relaxed);
         return slot;
     }
     // Nothing joins the slots that were taken: before the system call.
-    void seal() noexcept { open_end_ = kSealed; }
+    void seal() noexcept { open_.end = kSealed; }
     // filled -> in_kernel, before the system call.
     void hand_over(S& slot) noexcept {
         // [model: slot-1] release: pairs with reclaim().
@@ -349,9 +350,16 @@ class SlotPool {
             seal();
             return;
         }
-        open_ = &slot;
-        open_last_ = &request;
-        open_end_ = request.offset + request.length;
+        open_ = {&slot,
+                 &request,
+                 request.offset + request.length,
+                 request.length,
+                 request.fd,
+                 1,
+                 request.flags,
+                 request.io_priority,
+                 request.action,
+                 request.queue};
     }
     // Some of those that were merged are done.
     static void label_again(S& slot) noexcept {
@@ -403,9 +411,19 @@ class SlotPool {
     std::vector<std::uint32_t> put_off_;
     RoleCounter taken_;
     RoleCounter returned_;
-    std::uint64_t open_end_ = kSealed;  // where a request has to begin to join `open_`
-    S* open_ = nullptr;
-    Request* open_last_ = nullptr;  // of its members
+    // The slot that was taken last, and what joins it has to be like.
+    struct Open {
+        S* slot = nullptr;
+        Request* last = nullptr;      // of its members
+        std::uint64_t end = kSealed;  // where the next one has to begin
+        std::uint64_t bytes = 0;
+        std::int32_t fd = -1;
+        std::uint16_t members = 0;
+        std::uint16_t flags = 0;
+        std::uint16_t io_priority = 0;
+        IOAction action = IOAction::none;
+        Channel queue = Channel::automatic;
+    } open_;
 
     // poll role
     alignas(64) RoleCounter released_;

@@ -206,9 +206,10 @@ class SlotFiller {
         }
     }
     void push_into_slot(Request& request) noexcept {
-        driver_.push(request, now_);
+        const bool may_block = driver_.may_block(request);
+        driver_.push(request, now_);  // from here on it is the poll role's
         // Nothing joins it: see set_aside_each().
-        if (driver_.may_block(request))
+        if (may_block)
             driver_.slots().seal();
     }
     bool keeps_holder_waiting(const Request& request) noexcept {

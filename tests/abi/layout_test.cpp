@@ -52,7 +52,8 @@ TEST_CASE("the second cache line of a request holds the rest") {
     CHECK(offsetof(Request, countdown) > kLine);
     CHECK(offsetof(Request, submit_ns) > kLine);
     CHECK(offsetof(Request, args) == kLine + 32);
-    CHECK(sizeof(Request::Arguments) == 32);
+    CHECK(sizeof(Request::Arguments) == 24);
+    CHECK(offsetof(Request, merged) == kLine + 56);
 }
 
 TEST_CASE("lengths, offsets and results of a request have 64 bits") {

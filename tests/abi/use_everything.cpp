@@ -107,4 +107,37 @@ int set_up() {
     return refused + ioengine::version()[0] + ioengine::backend_name(moved.report().backend)[0];
 }
 
+int waiting_and_merging(ioengine::IOContext<>& io, int fd, ioengine::AlignedBuffer& page);
+int waiting_and_merging(ioengine::IOContext<>& io, int fd, ioengine::AlignedBuffer& page) {
+    int refused = 0;
+    ioengine::Request request;
+    request.prepare_read(fd, page.data(), page.size(), 0);
+    refused += !io.perform(request, ioengine::Channel::prio);
+    refused += io.wait(request) != ioengine::ErrorCode::none;
+    refused += io.wait_for(request, std::chrono::seconds(1), ioengine::Wait::help) !=
+               ioengine::ErrorCode::none;
+    ioengine::Group group(io);
+    ioengine::Result result;
+    refused += !group.submit(request);
+    refused += !group.read(fd, page, 0, &result);
+    refused += !group.write(fd, page, 0);
+    refused += !group.fsync(fd);
+    refused += !group.fdatasync(fd);
+    group.start();
+    refused += group.wait(request) != ioengine::ErrorCode::none;
+    refused += group.wait_for(std::chrono::seconds(1)) != ioengine::ErrorCode::none;
+    refused += group.wait(ioengine::Wait::help) != ioengine::ErrorCode::none;
+
+    ioengine::IOMergeSubmitter reads(io, fd, ioengine::IOAction::read, 1 << 17);
+    request.prepare_read(fd, page.data(), page.size(), 0);
+    refused += !reads.add(request);
+    refused += !reads.flush(fd);
+    refused += !reads.flush();
+    for (ioengine::Request* const left : reads.buffer())
+        refused += left->fd;
+    reads.take_back();
+    return refused + (reads.buffer().full() ? 1 : 0) + (group.done() ? 0 : 1) +
+           static_cast<int>(group.failed()) + (group.outcome().ok() ? 0 : 1);
+}
+
 }  // namespace use_everything

@@ -97,7 +97,8 @@ bool Oracle::engine_may_say(const Subject& subject, std::int64_t result) const {
         const bool passing = result == -EAGAIN || result == -EBUSY || result == -ENOMEM;
         return !passing || patience_ends_ > subject.patience_seen;
     }
-    if (result == -EAGAIN || result == -ENOMEM)
+    // EBUSY is withdrawn, and so seen there; but for those who wait behind another in its slot.
+    if (result == -EAGAIN || result == -ENOMEM || (result == -EBUSY && subject.in_company))
         return patience_ends_ > subject.patience_seen;
     return false;
 }

@@ -27,6 +27,7 @@ std::uint64_t bytes_of(const Oracle::Members& members) noexcept {
 // It was with the kernel, or on the way there, and must be asked again.
 void ask_again(Subject& subject) noexcept {
     subject.in_kernel = false;
+    subject.in_company = true;
     subject.next = Next::again;
 }
 

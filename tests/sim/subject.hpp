@@ -38,7 +38,7 @@ struct Subject : ioengine::Request {
     std::uint64_t payload = 0;  // names what a write carries
     bool misaligned = false;    // must be refused with EINVAL before the kernel sees it
     bool holds_range = false;
-    bool in_company = false;     // submitted to go as one with others
+    bool in_company = false;     // was to go as one with others: shares a slot
     void* user_of_it = nullptr;  // for the completion function
 
     // -- its life ------------------------------------------------------------------------------

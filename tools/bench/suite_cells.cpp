@@ -137,12 +137,12 @@ std::vector<Cell> suite_cells() {
 }
 
 std::string describe(const Cell& cell) {
-    std::string text = format("%-5s %-5s %-9s %-8s depth %-3u", cell.group.c_str(),
-                              ioengine::backend_name(cell.backend), place_name(cell.place),
-                              rw_name(cell.rw), cell.depth);
+    std::string load = format("depth %u", cell.depth);
     if (cell.producers != 1)
-        text += format(", %u threads", cell.producers);
-    return text + "  " + cell.ours.name + " / " + cell.theirs.name;
+        load += format(", %u threads", cell.producers);
+    return format("%-5s %-5s %-9s %-8s %-19s %s / %s", cell.group.c_str(),
+                  ioengine::backend_name(cell.backend), place_name(cell.place), rw_name(cell.rw),
+                  load.c_str(), cell.ours.name.c_str(), cell.theirs.name.c_str());
 }
 
 }  // namespace bench

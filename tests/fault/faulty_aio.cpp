@@ -133,7 +133,7 @@ int FaultyAio::wait(long max, io_event* events, std::int64_t limit_ns) noexcept 
     for (;;) {
         if (const int given = give(max, events))
             return given;
-        if (plan_->keeps_something() || plan_->anything_to_give()) {
+        if (plan_->outlook() != FaultPlan::Outlook::none) {
             const timespec nap{0, 200'000};
             ::nanosleep(&nap, nullptr);
             fetch();

@@ -151,9 +151,10 @@ int FaultyUring::wait(std::int64_t limit_ns) noexcept {
     if (answer != 0)
         return answer < 0 ? 0 : -answer;
     for (;;) {
-        if (plan_->anything_to_give())
+        const FaultPlan::Outlook outlook = plan_->outlook();
+        if (outlook == FaultPlan::Outlook::ready)
             return 0;
-        if (!plan_->keeps_something())
+        if (outlook == FaultPlan::Outlook::none)
             return LinuxUring::wait(limit_ns);
         const timespec nap{0, 200'000};
         ::nanosleep(&nap, nullptr);

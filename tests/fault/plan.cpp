@@ -295,13 +295,11 @@ bool FaultPlan::give(RawEvent& event) {
     return true;
 }
 
-bool FaultPlan::anything_to_give() const {
+FaultPlan::Outlook FaultPlan::outlook() const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return !ready_.empty();
-}
-bool FaultPlan::keeps_something() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return !held_.empty() || !copies_.empty();
+    if (!ready_.empty())
+        return Outlook::ready;
+    return held_.empty() && copies_.empty() ? Outlook::none : Outlook::kept;
 }
 
 int FaultPlan::answer_wait() {

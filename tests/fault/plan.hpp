@@ -177,9 +177,13 @@ class FaultPlan {
     void arrived(const RawEvent& event);
     // The next completion for the driver; false if there is none.
     bool give(RawEvent& event);
-    bool anything_to_give() const;
-    // Something may come that the kernel will not wake anybody for.
-    bool keeps_something() const;
+    // One look: a release() between two would be missed, and the kernel wakes nobody for it.
+    enum class Outlook {
+        none,   // only the kernel can bring something
+        kept,   // something may come that the kernel will not wake anybody for
+        ready,  // there is a completion to give
+    };
+    Outlook outlook() const;
     // 0: really wait; > 0: -errno; < 0: return without an event.
     int answer_wait();
     void destroyed();

@@ -33,17 +33,19 @@ class Engine {
     // pushed quietly; null: the submitter is woken for it.
     Acceptance submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
                               std::uint32_t* staged) noexcept;
-    // Neighbours that go as one. All are taken, or none.
-    Acceptance submit_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
-    // The same with waiting; what is refused for good is told so.
-    void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
-    // Marks it as one of those to come.
-    Acceptance gather(Request& request, Channel channel) noexcept;
     Acceptance perform(Request& request, Channel channel) noexcept;
     ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
     void start() noexcept { context_.wake_for_work(); }
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
+
+    // -- neighbours that go as one, see lib/merging.hpp ---------------------------------------
+    // All are taken, or none.
+    Acceptance submit_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
+    // The same with waiting; what is refused for good is told so.
+    void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
+    // Marks it as one of those to come.
+    Acceptance gather(Request& request, Channel channel) noexcept;
 
     Stats stats() const noexcept;
     Text dump() const noexcept;
@@ -62,8 +64,6 @@ class Engine {
     Acceptance check(const Request& request, Channel channel) noexcept;
     Acceptance submit_as_one(Request* const* members, std::size_t count, Channel channel) noexcept;
     Acceptance check_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
-    template <class Submit>
-    Acceptance wait_for_room(Submit&& submit, std::int64_t timeout_ns) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
 

@@ -41,6 +41,13 @@ void submit_merged(test::Context& io, test::Reads& reads) {
     REQUIRE(submitter.flush());
 }
 
+void run_merged(test::Context& io, test::Reads& reads) {
+    submit_merged(io, reads);
+    reads.wait();
+    test::settle(io);
+    reads.tracker().require_exactly_once();
+}
+
 }  // namespace
 
 TEST_EACH_BACKEND("a failure in the middle of a merged transfer is one request's, not its "
@@ -55,10 +62,7 @@ TEST_EACH_BACKEND("a failure in the middle of a merged transfer is one request's
         });
         test::Reads reads(file, kCount);
         auto io = test::make_faulty(backend, plan, 2);
-        submit_merged(io, reads);
-        reads.wait();
-        test::settle(io);
-        reads.tracker().require_exactly_once();
+        run_merged(io, reads);
         for (std::size_t i = 0; i < kCount; ++i) {
             INFO("block " << i << " of which " << bad << " is bad\n" << plan.text());
             if (i == bad)
@@ -86,10 +90,7 @@ TEST_EACH_BACKEND("a merged read that is short by any number of bytes goes on wh
         plan.shorten(nth(1), bytes);
         test::Reads reads(file, kCount);
         auto io = test::make_faulty(backend, plan, 2);
-        submit_merged(io, reads);
-        reads.wait();
-        test::settle(io);
-        reads.tracker().require_exactly_once();
+        run_merged(io, reads);
         REQUIRE(reads.count_right() == kCount);
         // What was there already is not read again.
         const std::vector<test::Entry> taken = plan.taken();
@@ -170,10 +171,7 @@ TEST_EACH_BACKEND("a merged transfer that the kernel refuses goes on one by one"
                 [](const test::Entry& entry) { return entry.is_request() && !is_merged(entry); });
     test::Reads reads(file, kCount);
     auto io = test::make_faulty(backend, plan, 2);
-    submit_merged(io, reads);
-    reads.wait();
-    test::settle(io);
-    reads.tracker().require_exactly_once();
+    run_merged(io, reads);
     INFO(plan.text());
     REQUIRE(reads.result(2).error() == EINVAL);
     REQUIRE(reads.count_right() == kCount - 1);
@@ -188,9 +186,7 @@ TEST_EACH_BACKEND("a passing error is no reason to break a merged transfer up", 
         plan.fail(first(3), error);
         test::Reads reads(file, kCount);
         auto io = test::make_faulty(backend, plan, 2);
-        submit_merged(io, reads);
-        reads.wait();
-        test::settle(io);
+        run_merged(io, reads);
         REQUIRE(reads.count_right() == kCount);
         REQUIRE(plan.taken().size() == 4);
         REQUIRE(io.stats().merges_broken == 0);

@@ -5,6 +5,7 @@
 
 #include "tools/bench/arena.hpp"
 #include "tools/bench/clock.hpp"
+#include "tools/bench/command_line.hpp"
 #include "tools/bench/comparison.hpp"
 #include "tools/bench/engine_contender.hpp"
 #include "tools/bench/failure.hpp"
@@ -18,7 +19,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -47,30 +47,13 @@ struct GrowthOptions {
 bool parse(int argc, char** argv, GrowthOptions& options) {
     CLI::App app("Measures what one request costs as producers, files and queues grow.",
                  "ioengine-bench growth");
-    app.add_option("--memory", options.memory, "a directory on a tmpfs, for the files")
-        ->type_name("DIR")
-        ->check(CLI::ExistingDirectory)
-        ->capture_default_str();
+    add_directory(app, "--memory", options.memory, "a directory on a tmpfs, for the files");
     app.add_option("--time", options.seconds, "seconds for each measurement")
         ->check(CLI::Range(0.01, 60.0))
         ->type_name("S")
         ->capture_default_str();
-    app.add_option("--repeat", options.repetitions,
-                   "repetitions of each, of which the median counts")
-        ->check(CLI::Range(1, 99))
-        ->type_name("N")
-        ->capture_default_str();
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        std::cout << app.help();
-        return false;
-    } catch (const CLI::ParseError& error) {
-        std::string text = error.what();
-        std::replace(text.begin(), text.end(), '\n', ' ');
-        throw Failure(kExitUsage, text + "; see ioengine-bench growth --help");
-    }
-    return true;
+    add_repeat(app, options.repetitions, 1);
+    return parse_command_line(app, argc, argv);
 }
 
 template <class C = ioengine::IOCallback>

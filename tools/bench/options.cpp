@@ -3,14 +3,14 @@
 // Reads the command line and says no to what this version cannot do.
 #include "tools/bench/options.hpp"
 
+#include "tools/bench/command_line.hpp"
 #include "tools/bench/failure.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <iostream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -68,6 +68,15 @@ Value value_of(const std::array<Choice<Value>, N>& choices, const std::string& w
             return choice.second;
     }
     throw Failure(kExitUsage, "'" + word + "' is unknown");  // one_of has let it pass: cannot be
+}
+
+template <class Value, std::size_t N>
+const char* name_in(const std::array<Choice<Value>, N>& choices, Value value) noexcept {
+    for (const auto& choice : choices) {
+        if (choice.second == value)
+            return choice.first;
+    }
+    return "unknown";
 }
 
 constexpr const char* kExamples = R"(Examples:
@@ -230,11 +239,6 @@ void check_together(const BenchOptions& options) {
                                   "null backend");
 }
 
-std::string one_line(std::string text) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return text;
-}
-
 }  // namespace
 
 std::optional<BenchOptions> parse_options(int argc, char** argv) {
@@ -247,41 +251,23 @@ std::optional<BenchOptions> parse_options(int argc, char** argv) {
     declare_workload(app, options, words);
     declare_engine(app, options, words);
     declare_run(app, options, words);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        std::cout << app.help();
+    if (!parse_command_line(app, argc, argv))
         return std::nullopt;
-    } catch (const CLI::ParseError& error) {
-        throw Failure(kExitUsage, one_line(error.what()) + "; see ioengine-bench --help");
-    }
     take_words(app, words, options);
     check_together(options);
     return options;
 }
 
 const char* rw_name(Rw rw) noexcept {
-    for (const auto& choice : kRw) {
-        if (choice.second == rw)
-            return choice.first;
-    }
-    return "unknown";
+    return name_in(kRw, rw);
 }
 
 const char* mode_name(Mode mode) noexcept {
-    for (const auto& choice : kModes) {
-        if (choice.second == mode)
-            return choice.first;
-    }
-    return "unknown";
+    return name_in(kModes, mode);
 }
 
 const char* lending_name(ioengine::Lending lending) noexcept {
-    for (const auto& choice : kLendings) {
-        if (choice.second == lending)
-            return choice.first;
-    }
-    return "unknown";
+    return name_in(kLendings, lending);
 }
 
 }  // namespace bench

@@ -4,6 +4,7 @@
 #include "tools/bench/suite.hpp"
 
 #include "tools/bench/arena.hpp"
+#include "tools/bench/command_line.hpp"
 #include "tools/bench/comparison.hpp"
 #include "tools/bench/engine_contender.hpp"
 #include "tools/bench/failure.hpp"
@@ -52,14 +53,8 @@ bool parse(int argc, char** argv, SuiteOptions& options) {
                  "ioengine-bench suite");
     app.footer(kWords);
     app.add_flag("--quick", options.quick, "short slices: under three minutes, and noisier");
-    app.add_option("--disk", options.disk, "a directory on a disk")
-        ->type_name("DIR")
-        ->check(CLI::ExistingDirectory)
-        ->capture_default_str();
-    app.add_option("--memory", options.memory, "a directory on a tmpfs")
-        ->type_name("DIR")
-        ->check(CLI::ExistingDirectory)
-        ->capture_default_str();
+    add_directory(app, "--disk", options.disk, "a directory on a disk");
+    add_directory(app, "--memory", options.memory, "a directory on a tmpfs");
     app.add_option("--out", options.out, "what the files' names begin with")
         ->type_name("OUT")
         ->capture_default_str();
@@ -67,21 +62,9 @@ bool parse(int argc, char** argv, SuiteOptions& options) {
                    "cells whose description contains one of these words, such as wait or aio")
         ->delimiter(',')
         ->type_name("WORD,...");
-    auto* const repetitions =
-        app.add_option("--repeat", options.repetitions, "repetitions of each cell, 3 to 99")
-            ->check(CLI::Range(3, 99))
-            ->type_name("N")
-            ->capture_default_str();
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-        std::cout << app.help();
+    const CLI::Option* const repetitions = add_repeat(app, options.repetitions, 3);
+    if (!parse_command_line(app, argc, argv))
         return false;
-    } catch (const CLI::ParseError& error) {
-        std::string text = error.what();
-        std::replace(text.begin(), text.end(), '\n', ' ');
-        throw Failure(kExitUsage, text + "; see ioengine-bench suite --help");
-    }
     if (options.quick) {
         options.seconds = 0.1;
         options.file_bytes = std::uint64_t{64} << 20;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+//
+// The way in of requests that go as one. See lib/merging.hpp.
+#include "lib/engine.hpp"
+#include "lib/request_state.hpp"
+#include "lib/room.hpp"
+#include "lib/validate.hpp"
+#include "lib/wait_word.hpp"
+
+#include <ioengine/merge_buffer.hpp>
+
+#include <cerrno>
+
+namespace ioengine {
+inline namespace v0 {
+
+// Each is well formed, and they lie side by side and are alike.
+Acceptance Engine::check_merged(Request* const* members, std::size_t count,
+                                Channel channel) noexcept {
+    const Request& first = *members[0];
+    std::uint64_t end = first.offset;
+    for (std::size_t i = 0; i < count; ++i) {
+        const Request& request = *members[i];
+        const Acceptance checked = check(request, channel);
+        if (!checked)
+            return checked;
+        if (!can_be_merged(request) || !are_alike(first, request) ||
+            first.channel != request.channel || request.offset != end)
+            return count_refusal({ErrorCode::invalid_argument,
+                                  "these requests cannot go as one; see EventMergeBuffer"});
+        end += request.length;
+    }
+    if (count > kMergeMax || end - first.offset > kMergeBytesMax)
+        return count_refusal({ErrorCode::invalid_argument,
+                              "more requests, or bytes, than can go as one; see EventMergeBuffer"});
+    return {};
+}
+
+Acceptance Engine::submit_merged(Request* const* members, std::size_t count,
+                                 Channel channel) noexcept {
+    bool gathered = false;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (!request_state::is_gathered(*members[i]))
+            continue;
+        gathered = true;
+        request_state::set_idle(*members[i]);
+    }
+    const Acceptance acceptance = count == 0   ? Acceptance()
+                                  : count == 1 ? submit(*members[0], channel)
+                                               : submit_as_one(members, count, channel);
+    for (std::size_t i = 0; gathered && !acceptance && i < count; ++i)
+        if (request_state::is_idle(*members[i]))
+            request_state::set_gathered(*members[i]);
+    return acceptance;
+}
+
+Acceptance Engine::gather(Request& request, Channel channel) noexcept {
+    const Acceptance checked = check(request, channel);
+    if (checked)
+        request_state::set_gathered(request);
+    return checked;
+}
+
+Acceptance Engine::submit_as_one(Request* const* members, std::size_t count,
+                                 Channel channel) noexcept {
+    const Acceptance checked = check_merged(members, count, channel);
+    if (!checked)
+        return checked;
+    Request& first = *members[0];
+    for (std::size_t i = 0; i < count; ++i) {
+        Request& request = *members[i];
+        request.merged = i + 1 < count ? members[i + 1] : nullptr;
+        if (request.complete != nullptr) {
+            request_state::set_submitted(request);
+        } else {
+            request_state::set_counted(request, request.word);
+            WaitWord(request.word).count_up();
+        }
+    }
+    first.followers = static_cast<std::uint16_t>(count - 1);
+    const Acceptance acceptance =
+        context_.push(first, channel == Channel::automatic ? first.channel : channel);
+    if (acceptance)
+        return acceptance;
+    first.followers = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (members[i]->complete == nullptr)
+            WaitWord(members[i]->word).take_back();
+        request_state::set_idle(*members[i]);
+    }
+    return count_refusal(acceptance);
+}
+
+void Engine::finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept {
+    if (fork_guard_.in_child())
+        return;  // the parent's copies are told
+    const bool may_wait = !would_deadlock();
+    const Acceptance acceptance = wait_for_room(context_.space, may_wait ? kForever : 0, [&] {
+        return submit_merged(members, count, channel);
+    });
+    if (acceptance)
+        return;
+    const ErrorCode code = acceptance.code();
+    const int error = code == ErrorCode::no_memory          ? ENOMEM
+                      : code == ErrorCode::timed_out        ? EAGAIN
+                      : code == ErrorCode::invalid_argument ? EINVAL
+                                                            : ECANCELED;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (!request_state::is_gathered(*members[i]))
+            continue;  // somebody else's by now
+        request_state::set_idle(*members[i]);
+        members[i]->result = -error;
+        if (members[i]->complete != nullptr)
+            members[i]->complete(members[i]);
+    }
+}
+
+}  // namespace v0
+}  // namespace ioengine

@@ -35,7 +35,7 @@
 namespace ioengine {
 inline namespace v0 {
 
-// Memory for queue blocks; tests make it fail. Changed only while no context exists.
+// Memory for queue blocks; tests make it fail. Changed only while nobody submits.
 inline void* (*queue_block_source)(std::size_t size) = std::malloc;
 
 struct QueueTraits : moodycamel::ConcurrentQueueDefaultTraits {

@@ -7,6 +7,7 @@
 
 #include "tests/fault/batch.hpp"
 #include "tests/fault/faulty_context.hpp"
+#include "tests/support/scarce_memory.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -30,14 +31,18 @@ bool is_merged(const test::Entry& entry) {
            (entry.action == IOAction::readv || entry.action == IOAction::writev);
 }
 
-// Reads of blocks 0 to kCount - 1, as one.
-void submit_merged(test::Context& io, test::Reads& reads) {
-    IOMergeSubmitter submitter(io, reads.event(0).fd, IOAction::read, 1 << 20);
+void add_all(IOMergeSubmitter& submitter, test::Reads& reads) {
     for (std::size_t i = 0; i < reads.count(); ++i) {
         const Acceptance acceptance = submitter.add(reads.event(i));
         reads.tracker().submitted(i, acceptance);
         REQUIRE(acceptance);
     }
+}
+
+// Reads of blocks 0 to kCount - 1, as one.
+void submit_merged(test::Context& io, test::Reads& reads) {
+    IOMergeSubmitter submitter(io, reads.event(0).fd, IOAction::read, 1 << 20);
+    add_all(submitter, reads);
     REQUIRE(submitter.flush());
 }
 
@@ -294,4 +299,47 @@ TEST_EACH_BACKEND("storms: merged reads and writes under every fault at once are
     }
     REQUIRE(merged > 1000);
     REQUIRE(broken > 10);
+}
+
+TEST_EACH_BACKEND(
+    "without memory for the queue what was gathered is kept, goes on singly or later, "
+    "and at the end is told",
+    "[fault][merge][E11]") {
+    const test::PatternFile file(kCount, 8);
+    test::FaultPlan plan;
+    for (const bool singly : {true, false}) {
+        test::Reads reads(file, kCount);
+        auto io = test::make_faulty(backend, plan, 2);
+        IOMergeSubmitter submitter(io, reads.event(0).fd, IOAction::read, 1 << 20);
+        {
+            const test::ScarceMemory scarce(0);
+            add_all(submitter, reads);
+            REQUIRE(submitter.flush().code() == ErrorCode::no_memory);
+            REQUIRE(submitter.buffer().count() == kCount);
+            REQUIRE(io.stats().accepted == 0);
+        }
+        if (singly) {
+            submitter.take_back();
+            for (std::size_t i = 0; i < kCount; ++i)
+                REQUIRE(io.submit(reads.event(i)));
+        } else {
+            REQUIRE(submitter.flush());
+        }
+        reads.wait();
+        test::settle(io);
+        reads.tracker().require_exactly_once();
+        REQUIRE(reads.count_right() == kCount);
+        REQUIRE(io.stats().merged == (singly ? 0 : kCount - 1));
+    }
+    test::Reads reads(file, kCount);
+    auto io = test::make_faulty(backend, plan, 2);
+    {
+        const test::ScarceMemory scarce(0);
+        IOMergeSubmitter submitter(io, reads.event(0).fd, IOAction::read, 1 << 20);
+        add_all(submitter, reads);
+    }
+    reads.tracker().require_exactly_once();
+    for (std::size_t i = 0; i < kCount; ++i)
+        REQUIRE(reads.result(i).error() == ENOMEM);
+    REQUIRE(io.stats().accepted == 0);
 }

@@ -6,36 +6,18 @@
 // tests/unit/threads_queue_test.cpp.
 
 #include "lib/request_queue.hpp"
+#include "tests/support/scarce_memory.hpp"
 #include "tests/unit/unit.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
 using namespace ioengine;
 
 namespace {
 
-// While it lives, blocks of queues cannot be had once `allowed` were.
-class ScarceMemory {
-  public:
-    explicit ScarceMemory(std::size_t allowed) {
-        left_ = allowed;
-        queue_block_source = take;
-    }
-    ~ScarceMemory() { queue_block_source = std::malloc; }
-    static void allow(std::size_t blocks) { left_ = blocks; }
-
-  private:
-    static void* take(std::size_t size) {
-        if (left_ == 0)
-            return nullptr;
-        --left_;
-        return std::malloc(size);
-    }
-    static inline std::size_t left_ = 0;
-};
+using test::ScarceMemory;
 
 std::size_t take(RequestQueue& queue, std::size_t max, std::vector<Request*>& into) {
     std::size_t total = 0;

@@ -13,10 +13,6 @@
 #define IOENGINE_VERSION                                                                           \
     (IOENGINE_VERSION_MAJOR * 10000 + IOENGINE_VERSION_MINOR * 100 + IOENGINE_VERSION_PATCH)
 
-#if defined(IOENGINE_STATIC)
-#define IOENGINE_API
-#else
 #define IOENGINE_API __attribute__((visibility("default")))
-#endif
 
 #endif /* IOENGINE_EXPORT_H */

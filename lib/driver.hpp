@@ -99,6 +99,9 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // poll role: how many reap() would find now; 0 if that is not known without a system call.
     { driver.completions_ready() }
     noexcept->std::same_as<std::uint32_t>;
+    // any thread: does completions_ready() know?
+    { driver.sees_completions() }
+    noexcept->std::same_as<bool>;
     // poll role: sleeps until reap() has something, or limit_ns have passed (negative: without
     // limit); 0 or -errno.
     { driver.wait(std::int64_t{}) }

@@ -63,6 +63,7 @@ class Engine {
     // none: the request is well formed, and this process may submit it. Counts a refusal.
     Acceptance check(const Request& request, Channel channel) noexcept;
     Acceptance submit_as_one(Request* const* members, std::size_t count, Channel channel) noexcept;
+    Acceptance refuse_too_many() noexcept;
     Acceptance check_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;

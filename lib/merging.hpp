@@ -13,7 +13,9 @@
 // passing error (EAGAIN) has it all tried again. After anything else the group is broken up: the
 // members that the bytes cover are done, and the others go to the kernel one at a time, in the slot
 // that they have and before any new work. So each hears what it would have heard alone: one over a
-// bad sector fails, and only that one; one over the end of the file is short.
+// bad sector fails, and only that one; one over the end of the file is short. (But for nonsense:
+// more bytes than were asked for is EIO, and among several a few too many look like the next
+// one's.)
 #pragma once
 
 #include "lib/piece.hpp"

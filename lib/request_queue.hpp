@@ -11,8 +11,8 @@
 // The consumer takes them out in bulk, because one at a time halves the rate, and looks at them one
 // by one: front() and take(). What it has looked at and not taken still waits.
 //
-// A request may stand for several that were merged before they were queued: they take one place and
-// count as many. So a queue with one place left takes them all.
+// A request may stand for several that were merged before they were queued. They need one free
+// place and take as many as they are: the queue may exceed its limit by kMergeMax - 1.
 //
 // Memory: 8 bytes per waiting request in blocks of 32, which are kept and used again; there are
 // enough for twice the limit, or 8192, from the start: a block that is just being handed back must

@@ -19,6 +19,7 @@ namespace {
 struct RunningCallback {
     IoSharedContext* context;
     const RunningCallback* outer;  // which waits for `context`
+    bool hands_over;               // does this thread hand over afterwards what is submitted in it?
 };
 thread_local const RunningCallback* t_running = nullptr;
 }  // namespace
@@ -75,8 +76,9 @@ RequestQueue& IoSharedContext::queue_of(Channel channel) noexcept {
     return channel == Channel::prio ? prio : channel == Channel::read ? read : write;
 }
 
-void IoSharedContext::run_completion(CompletionFunction complete, Request& request) noexcept {
-    const RunningCallback running{this, t_running};
+void IoSharedContext::run_completion(CompletionFunction complete, Request& request,
+                                     bool hands_over) noexcept {
+    const RunningCallback running{this, t_running, hands_over};
     t_running = &running;
     complete(&request);
     t_running = running.outer;
@@ -103,7 +105,7 @@ void IoSharedContext::finish(Request& request) noexcept {
         request_state::is_counted(request) ? request.countdown : nullptr;
     request_state::set_idle(request);
     if (complete != nullptr)
-        run_completion(complete, request);
+        run_completion(complete, request, true);
     // A waiter that holds the poll role may sleep there while another thread runs its callbacks.
     if (countdown != nullptr && WaitWord(*countdown).count_down())
         request_nudge();
@@ -131,7 +133,7 @@ void IoSharedContext::finish_handed_out(Request& request) noexcept {
 }
 
 bool IoSharedContext::in_callback() const noexcept {
-    return t_running != nullptr && t_running->context == this;
+    return t_running != nullptr && t_running->context == this && t_running->hands_over;
 }
 
 bool IoSharedContext::inside_callback() const noexcept {

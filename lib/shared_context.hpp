@@ -118,10 +118,16 @@ class IoSharedContext {
         return handed_out_.load(std::memory_order_acquire);
     }
 
+    // Runs the callback of a request that was never accepted, on a thread that hands nothing over.
+    void call_back_elsewhere(Request& request) noexcept {
+        run_completion(request.complete, request, false);
+    }
+
     // True on a thread that is running a callback of this context, and hands over what that submits
     // afterwards.
     bool in_callback() const noexcept;
-    // The same, or that callback waits for another context, one of whose callbacks is running.
+    // True inside any callback of this context, also while that waits for another context, one of
+    // whose callbacks is running.
     bool inside_callback() const noexcept;
     // The context whose callback this thread is running, or null.
     static IoSharedContext* of_running_callback() noexcept;
@@ -191,7 +197,7 @@ class IoSharedContext {
         if (made_a_call)
             shared_counters.submitter_wakes.add(1);
     }
-    void run_completion(CompletionFunction complete, Request& request) noexcept;
+    void run_completion(CompletionFunction complete, Request& request, bool hands_over) noexcept;
 
     alignas(64) std::atomic<std::uint64_t> completed_{0};
     // Sinks' deliveries: counted by the poll role, counted off as the last touch of the context by

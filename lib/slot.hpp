@@ -12,8 +12,8 @@
 //   state       who may touch the slot   next
 //   free        submit role takes it     filled
 //   filled      submit role              in_kernel, free
-//   in_kernel   the kernel               completed; free, or (merged requests) continuing, if the
-//                                        submit call refused it
+//   in_kernel   submit role until its    completed; free, or (merged requests) continuing, if the
+//               call, then the kernel    submit call refused it
 //   completed   poll role                free, continuing
 //   continuing  submit role, once popped in_kernel, before any new work
 //

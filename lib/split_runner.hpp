@@ -218,16 +218,28 @@ class SplitRunner final : public Runner {
     // With the poll role, after may_sleep(): whatever would end the sleep ends the spinning, too,
     // since it all comes as completions.
     int sleep_in_kernel(std::int64_t limit_ns) noexcept {
-        return spin_for_completion() ? 0 : driver_->wait(limit_ns);
+        if (!may_spin())
+            return driver_->wait(limit_ns);
+        const std::int64_t spin = std::int64_t{context_.config.spin_us} * 1'000;
+        if (limit_ns >= 0 && limit_ns <= spin) {
+            spin_for_completion(limit_ns);
+            return 0;  // late, or something is there
+        }
+        if (spin_for_completion(spin))
+            return 0;
+        return driver_->wait(limit_ns < 0 ? limit_ns : limit_ns - spin);
     }
 
     // As long as few are in flight: with many the next one is not far, or the device is slow.
-    bool spin_for_completion() noexcept {
+    bool may_spin() const noexcept {
         constexpr std::uint32_t kInFlightMax = 2;
+        return context_.config.spin_us != 0 && driver_->sees_completions() && slots_in_use() != 0 &&
+               slots_in_use() <= kInFlightMax;
+    }
+
+    bool spin_for_completion(std::int64_t limit_ns) noexcept {
         constexpr int kLooksPerClock = 16;
-        if (context_.config.spin_us == 0 || slots_in_use() == 0 || slots_in_use() > kInFlightMax)
-            return false;
-        const std::uint64_t end = now_ns() + std::uint64_t{context_.config.spin_us} * 1'000;
+        const std::uint64_t end = now_ns() + static_cast<std::uint64_t>(limit_ns);
         do {
             for (int i = 0; i < kLooksPerClock; ++i) {
                 if (driver_->completions_ready() != 0)

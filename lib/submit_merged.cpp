@@ -9,6 +9,7 @@
 
 #include <ioengine/merge_buffer.hpp>
 
+#include <bitset>
 #include <cerrno>
 
 namespace ioengine {
@@ -30,26 +31,30 @@ Acceptance Engine::check_merged(Request* const* members, std::size_t count,
                                   "these requests cannot go as one; see EventMergeBuffer"});
         end += request.length;
     }
-    if (count > kMergeMax || end - first.offset > kMergeBytesMax)
-        return count_refusal({ErrorCode::invalid_argument,
-                              "more requests, or bytes, than can go as one; see EventMergeBuffer"});
-    return {};
+    return end - first.offset > kMergeBytesMax ? refuse_too_many() : Acceptance();
+}
+
+Acceptance Engine::refuse_too_many() noexcept {
+    return count_refusal({ErrorCode::invalid_argument,
+                          "more requests, or bytes, than can go as one; see EventMergeBuffer"});
 }
 
 Acceptance Engine::submit_merged(Request* const* members, std::size_t count,
                                  Channel channel) noexcept {
-    bool gathered = false;
+    if (count > kMergeMax)
+        return refuse_too_many();
+    std::bitset<kMergeMax> gathered;
     for (std::size_t i = 0; i < count; ++i) {
         if (!request_state::is_gathered(*members[i]))
             continue;
-        gathered = true;
+        gathered.set(i);
         request_state::set_idle(*members[i]);
     }
     const Acceptance acceptance = count == 0   ? Acceptance()
                                   : count == 1 ? submit(*members[0], channel)
                                                : submit_as_one(members, count, channel);
-    for (std::size_t i = 0; gathered && !acceptance && i < count; ++i)
-        if (request_state::is_idle(*members[i]))
+    for (std::size_t i = 0; !acceptance && i < count; ++i)
+        if (gathered[i])
             request_state::set_gathered(*members[i]);
     return acceptance;
 }
@@ -111,7 +116,7 @@ void Engine::finish_merged(Request* const* members, std::size_t count, Channel c
         request_state::set_idle(*members[i]);
         members[i]->result = -error;
         if (members[i]->complete != nullptr)
-            members[i]->complete(members[i]);
+            context_.call_back_elsewhere(*members[i]);
     }
 }
 

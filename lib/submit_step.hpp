@@ -119,8 +119,8 @@ class SlotFiller {
 
     // Can it be merged with the one before? Not behind others that were set aside.
     bool may_append(const Request& request) const noexcept {
-        return driver_.slots().may_append(request) &&
-               !(holder_.borrows() && (!role_.set_aside.empty() || !holder_.owns(request)));
+        return driver_.slots().may_append(request) && role_.set_aside.empty() &&
+               !(holder_.borrows() && !holder_.owns(request));
     }
     void append(Request& request) noexcept {
         if (const int refusal = driver_.refusal(request)) {
@@ -156,11 +156,15 @@ class SlotFiller {
         Request* first = nullptr;
         Request* last = nullptr;
         std::uint16_t count = 0;
+        std::uint64_t end = 0;  // of `last`
+        bool side_by_side = true;
         for_each_member(request, [&](Request& member) {
             if (const int refusal = driver_.refusal(member)) {
                 finish(member, refusal);
                 return;
             }
+            side_by_side &= first == nullptr || member.offset == end;
+            end = member.offset + member.length;
             (first == nullptr ? first : last->merged) = &member;
             last = &member;
             ++count;
@@ -172,7 +176,10 @@ class SlotFiller {
             return nullptr;
         }
         first->followers = static_cast<std::uint16_t>(count - 1);
-        context_.submit_counters.merged.add(first->followers);
+        if (side_by_side)
+            context_.submit_counters.merged.add(first->followers);
+        else
+            context_.submit_counters.merges_broken.add(1);
         return first;
     }
     // What goes on later goes on wherever it was reaped, and must not be held up there: so each of
@@ -189,8 +196,8 @@ class SlotFiller {
         switch (driver_.route(request)) {
         case Route::kernel:
             // Those behind it are not to overtake it.
-            if (holder_.borrows() && (!role_.set_aside.empty() || keeps_holder_waiting(request) ||
-                                      !holder_.owns(request)))
+            if (!role_.set_aside.empty() ||
+                (holder_.borrows() && (keeps_holder_waiting(request) || !holder_.owns(request))))
                 role_.set_aside.push(request);
             else
                 push_into_slot(request);

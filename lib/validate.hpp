@@ -48,7 +48,8 @@ inline Acceptance validate_transfer(const Request& request) noexcept {
 
 inline Acceptance validate(const Request& request) noexcept {
     if (!request_state::is_idle(request))
-        return {ErrorCode::invalid_argument, "the request is submitted already"};
+        return {ErrorCode::invalid_argument,
+                "the request is in use: it was submitted, or gathered, and is not done"};
     if (request.action == IOAction::none || request.action > IOAction::nop)
         return {ErrorCode::invalid_argument, "no action; call one of the prepare_ functions"};
     if (request.channel > Channel::write)

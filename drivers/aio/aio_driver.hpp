@@ -69,6 +69,8 @@ concept AioKernel = requires(K& kernel, iocb** list, io_event* events, iocb& con
     noexcept->std::same_as<bool>;
     { kernel.completions_ready() }
     noexcept->std::same_as<unsigned>;
+    { kernel.reaps_from_ring() }
+    noexcept->std::same_as<bool>;
 };
 
 template <AioKernel Kernel>
@@ -195,6 +197,7 @@ class AioDriver {
     std::uint32_t completions_ready() const noexcept {
         return event_count_ - next_event_ + kernel_.completions_ready();
     }
+    bool sees_completions() const noexcept { return kernel_.reaps_from_ring(); }
     int wait(std::int64_t limit_ns) noexcept {
         const int rc = kernel_.wait(kEvents, events_.data(), limit_ns);
         fill_from(rc);

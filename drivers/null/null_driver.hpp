@@ -84,6 +84,7 @@ class NullDriver {
     std::uint32_t completions_ready() const noexcept {
         return static_cast<std::uint32_t>(tail_.load(std::memory_order_acquire) - head_);
     }
+    bool sees_completions() const noexcept { return true; }
     int wait(std::int64_t limit_ns) noexcept {
         const std::uint32_t seen = news_.prepare();
         if (head_ == tail_.load(std::memory_order_acquire))

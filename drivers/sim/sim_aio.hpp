@@ -29,6 +29,7 @@ class SimAio {
     int wait(long max, io_event* events, std::int64_t limit_ns) noexcept;
     int peek(long max, io_event* events) noexcept;
     unsigned completions_ready() const noexcept { return static_cast<unsigned>(world_->ready()); }
+    bool reaps_from_ring() const noexcept { return true; }
     int cancel(iocb& control) noexcept;
     void destroy() noexcept { world_->destroy(); }
 

@@ -206,6 +206,7 @@ class UringDriver {
         return count > 0 ? static_cast<std::uint32_t>(count) : 0;
     }
     std::uint32_t completions_ready() noexcept { return kernel_.completions_ready(); }
+    bool sees_completions() const noexcept { return true; }
     int wait(std::int64_t limit_ns) noexcept { return kernel_.wait(limit_ns); }
     FileShape shape_of(int fd) const noexcept { return kernel_.shape_of(fd); }
 

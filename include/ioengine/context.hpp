@@ -86,7 +86,7 @@ class IOContext {
     template <class Rep, class Period>
     Acceptance submit_wait_for(Request& request, std::chrono::duration<Rep, Period> limit,
                                Channel channel = Channel::automatic) noexcept {
-        return abi::engine_submit_wait(engine_, request, channel, to_ns(limit));
+        return abi::engine_submit_wait(engine_, request, channel, limit_ns(limit));
     }
 
     // -- requests without a callback ---------------------------------------------------------
@@ -111,7 +111,7 @@ class IOContext {
     template <class Rep, class Period>
     ErrorCode wait_for(Request& request, std::chrono::duration<Rep, Period> limit,
                        Wait how = Wait::alone) noexcept {
-        return abi::engine_wait(engine_, request, to_ns(limit), how);
+        return abi::engine_wait(engine_, request, limit_ns(limit), how);
     }
 
     // -- the one-call form ---------------------------------------------------------------------
@@ -177,7 +177,7 @@ class IOContext {
     // destructor, or a second shutdown, waits for them.
     template <class Rep, class Period>
     ShutdownReport shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
-        return abi::engine_shutdown(engine_, to_ns(limit));
+        return abi::engine_shutdown(engine_, limit_ns(limit));
     }
 
     // -- looking in ----------------------------------------------------------------------------
@@ -249,12 +249,6 @@ class IOContext {
         else
             new (static_cast<void*>(&callback))
                 Closure(std::move(event.callback.template target<Closure>()));
-    }
-
-    template <class Rep, class Period>
-    static std::int64_t to_ns(std::chrono::duration<Rep, Period> limit) noexcept {
-        const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
-        return ns < 0 ? 0 : static_cast<std::int64_t>(ns);
     }
 
     Engine* engine_ = nullptr;

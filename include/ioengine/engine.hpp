@@ -17,6 +17,7 @@
 #include <ioengine/stats.hpp>
 #include <ioengine/text.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,6 +34,16 @@ enum class Wait : std::uint8_t {
 
 // A time limit that never comes.
 constexpr std::int64_t kForever = -1;
+
+// A limit in nanoseconds: none is below 0, and one of thirty years or more is kForever.
+template <class Rep, class Period>
+constexpr std::int64_t limit_ns(std::chrono::duration<Rep, Period> limit) noexcept {
+    if (!(limit > limit.zero()))
+        return 0;
+    if (std::chrono::duration<double>(limit).count() >= 1e9)
+        return kForever;
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
+}
 
 namespace abi {
 
@@ -67,7 +78,7 @@ IOENGINE_API void engine_finish_merged(Engine* engine, Request* const* members, 
 // engine_submit() refuses: would_deadlock, from a callback of this context.
 IOENGINE_API Acceptance engine_perform(Engine* engine, Request& request, Channel channel) noexcept;
 // Waits for a submitted request without a callback. none, timed_out, would_deadlock, forked, or
-// invalid_argument if it has a callback.
+// invalid_argument: it has a callback, a Group counts it, or an IOMergeSubmitter has it still.
 IOENGINE_API ErrorCode engine_wait(Engine* engine, Request& request, std::int64_t timeout_ns,
                                    Wait how) noexcept;
 

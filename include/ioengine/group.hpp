@@ -13,7 +13,8 @@
 // it). So nothing may begin before wait() or start().
 //
 // For one thread at a time. Its requests' callbacks may add more to it, on whatever thread they
-// run; two callbacks of one context may run at the same time on two threads that wait.
+// run; two callbacks of one context may run at the same time: on a thread that waits, and on the
+// poller or among workers.
 #ifndef IOENGINE_GROUP_HPP
 #define IOENGINE_GROUP_HPP
 
@@ -91,8 +92,7 @@ class Group {
     // submitter's thread hands them over, so that none interrupts this thread later.
     template <class Rep, class Period>
     ErrorCode wait_for(std::chrono::duration<Rep, Period> limit, Wait how = Wait::alone) noexcept {
-        const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
-        return wait_ns(ns < 0 ? 0 : static_cast<std::int64_t>(ns), how);
+        return wait_ns(limit_ns(limit), how);
     }
     // For one of the caller's own requests, without a callback, while the others go on: to keep a
     // window of requests in flight. invalid_argument for a request with a callback, or of somebody

@@ -50,23 +50,25 @@ class IOMergeSubmitter {
     // than the limit, goes alone, after those before it. The request, and its buffer, belong to
     // this object from here on, and to the engine once it is handed over; wait() for it before that
     // is invalid_argument. Refused: invalid_argument for another file or action, or a request that
-    // is malformed or in use; what flush() says, if that had to come first. Then this request is
-    // the caller's as before.
+    // is malformed or in use; what flush() says, if that had to come first; as IOContext::submit(),
+    // if it goes alone. Then this request is the caller's as before.
     Acceptance add(Request& request) noexcept {
         if (request.fd != fd_ || request.action != action_)
             return {ErrorCode::invalid_argument,
                     "this IOMergeSubmitter is for another file or action; submit it to the "
                     "context, or make one for it"};
-        if (!buffer_.takes(request)) {
-            const Acceptance flushed = flush();
-            if (!flushed)
-                return flushed;
-        }
-        if (!buffer_.takes(request))
-            return abi::engine_submit(engine_, request, channel_);
+        // First, because one that is in use may be gone after flush().
         const Acceptance gathered = abi::engine_gather(engine_, request, channel_);
         if (!gathered)
             return gathered;
+        if (!buffer_.takes(request)) {
+            const Acceptance flushed = flush();
+            if (!flushed || !buffer_.takes(request)) {
+                Request* const alone = &request;
+                abi::engine_ungather(&alone, 1);
+                return flushed ? abi::engine_submit(engine_, request, channel_) : flushed;
+            }
+        }
         buffer_.add(request);
         if (buffer_.full())
             (void)flush();  // what it cannot hand over now it keeps

@@ -130,7 +130,8 @@ struct Options {
     // Whoever is about to sleep until a completion comes looks for it this long first, 0 to 10000
     // microseconds, if at most two requests are in flight. Saves the wake-up, which is half the
     // latency of a fast device at depth 1; costs one CPU for as long as the device works. 0: never.
-    // Never more than one thread of a context, and none while nothing is in flight.
+    // Never more than one thread of a context, and none while nothing is in flight. Not on AIO
+    // where only a system call can tell (see aio_ring_reap).
     std::uint32_t spin_us = 0;
     // Measure the time from submit to completion of every request (two clock reads each).
     bool histograms = false;

@@ -80,9 +80,10 @@ class Result {
 
 struct Request;
 
-// Entered exactly once per accepted request, on the poller thread, an IOWorkers thread, wherever
-// Options::sink takes it, or in Group::wait() on the thread that waits. Must not throw. Must not
-// block for long: it holds up all that come after.
+// Entered exactly once per accepted request: on the poller thread, an IOWorkers thread, or wherever
+// Options::sink takes it; inside Group::wait(), and any wait with Wait::help, on the thread that
+// waits; for what an IOMergeSubmitter could not hand over, in its destructor. Must not throw. Must
+// not block for long: it holds up all that come after.
 //
 // A request without one is for wait(), perform() or a Group: whoever waits learns that it is done.
 using CompletionFunction = void (*)(Request* request) noexcept;

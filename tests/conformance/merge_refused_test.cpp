@@ -38,6 +38,8 @@ TEST_EACH_BACKEND("an error reaches every one of them, and a bad one alone its o
     }
     if (!blocks.file.direct())
         return;
+    const std::uint64_t broken = io.stats().merges_broken;
+    const std::uint64_t merged = io.stats().merged;
     // One buffer of a direct transfer is not aligned.
     MergeEvents events(8);
     AlignedBuffer crooked = *AlignedBuffer::create(2 * kBlock);
@@ -57,6 +59,53 @@ TEST_EACH_BACKEND("an error reaches every one of them, and a bad one alone its o
         else
             REQUIRE((events.tracker.result(i).raw() == kBlock && blocks.right(i)));
     }
+    // Around it they are not side by side.
+    REQUIRE(io.stats().merges_broken == broken + 1);
+    REQUIRE(io.stats().merged == merged);
+}
+
+TEST_EVERY_BACKEND("a request that is gathered already, or malformed, is refused and nothing is "
+                   "handed over",
+                   "[merge][E14]") {
+    unsigned char memory[64];
+    auto io = test::make_context(backend, 4);
+    MergeEvents events(2);
+    {
+        IOMergeSubmitter reads(io, test::kClosedFd, IOAction::read, 1 << 20);
+        events.add_reads_to(reads, test::kClosedFd, memory, 16, 2);
+        REQUIRE(reads.add(events[0]).code() == ErrorCode::invalid_argument);
+        REQUIRE(reads.add(events[1]).code() == ErrorCode::invalid_argument);
+        Request malformed;
+        malformed.prepare_read(test::kClosedFd, nullptr, 16, 1000);
+        REQUIRE(reads.add(malformed).code() == ErrorCode::invalid_argument);
+        REQUIRE(reads.buffer().count() == 2);
+        REQUIRE(io.stats().accepted == 0);
+    }
+    events.finish(io);
+    REQUIRE(io.stats().accepted == 2);
+}
+
+TEST_EVERY_BACKEND("a callback that throws is contained and counted where flush is refused, too",
+                   "[merge][C8]") {
+    unsigned char memory[64];
+    auto io = test::make_context(backend, 4);
+    REQUIRE(io.shutdown().clean);
+    struct Throws {
+        int* called;
+        void operator()(Result result) {
+            *called += result.error() == ECANCELED;
+            throw 42;
+        }
+    };
+    int called = 0;
+    IOEvent<Throws> event(Throws{&called});
+    event.prepare_read(test::kClosedFd, memory, 16, 0);
+    {
+        IOMergeSubmitter reads(io, test::kClosedFd, IOAction::read, 1 << 20);
+        REQUIRE(reads.add(event));
+    }
+    REQUIRE(called == 1);
+    REQUIRE(io.stats().callbacks_threw == 1);
 }
 
 TEST_EVERY_BACKEND("a closed context keeps nothing: flush says so, and the end tells each",
@@ -109,7 +158,7 @@ TEST_EVERY_BACKEND("what flush refuses can be taken back, and submitted again", 
         Request* const first = *reads.buffer().begin();
         REQUIRE(io.submit(*first).code() == ErrorCode::invalid_argument);  // it is spoken for
         REQUIRE(io.wait(*first) == ErrorCode::invalid_argument);
-        REQUIRE_FALSE(reads.add(static_cast<test::TrackedEvent&>(*first)));
+        REQUIRE(reads.add(*first).code() == ErrorCode::invalid_argument);
         reads.take_back();
         REQUIRE(reads.buffer().empty());
     }
@@ -144,7 +193,11 @@ TEST_EVERY_BACKEND("another file, another action, a request in use are refused a
     REQUIRE(abi::engine_submit_merged(io.engine(), members, 2, Channel::automatic).code() ==
             ErrorCode::invalid_argument);
     REQUIRE(io.stats().accepted == 0);
-    REQUIRE(io.perform(beside));  // it is the caller's
+    REQUIRE(abi::engine_gather(io.engine(), beside, Channel::automatic));
+    REQUIRE_FALSE(abi::engine_submit_merged(io.engine(), members, 2, Channel::automatic));
+    REQUIRE(io.perform(apart));  // it is the caller's
+    abi::engine_ungather(members, 1);
+    REQUIRE(io.perform(beside));
 }
 
 TEST_EACH_BACKEND("the destructor in a callback tells those for whom there is no room",

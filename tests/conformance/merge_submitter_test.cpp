@@ -323,3 +323,30 @@ TEST_EACH_BACKEND("requests for a pipe that are to go as one are answered as byt
     events.finish(io);
     REQUIRE(std::memcmp(memory, "abcdefgh", 8) == 0);
 }
+
+TEST_EACH_BACKEND("what comes behind a group for a pipe does not overtake it", "[merge]") {
+    char bytes[] = "abcdefgh";
+    test::SlotFillers fillers;
+    test::Pipe pipe;
+    Options options;
+    options.depth = 8;
+    options.lending = Lending::none;
+    auto io = test::make_context(backend, options);
+    MergeEvents events(8);
+    {
+        test::Plug plug(io);
+        fillers.fill(io);
+        IOMergeSubmitter writes(io, pipe.write_end(), IOAction::write, 1 << 20);
+        for (std::size_t i = 0; i < 7; ++i) {
+            events[i].prepare_write(pipe.write_end(), &bytes[i], 1, i);
+            events.add_to(writes, i);
+        }
+        REQUIRE(writes.flush());
+        events[7].prepare_write(pipe.write_end(), &bytes[7], 1, 0);
+        events.submit_to(io, 7);
+    }
+    events.finish(io);
+    char found[8];
+    REQUIRE(::read(pipe.read_end(), found, sizeof found) == 8);
+    REQUIRE(std::string(found, 8) == "abcdefgh");
+}

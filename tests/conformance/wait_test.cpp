@@ -482,3 +482,27 @@ TEST_EACH_BACKEND("a deadline ends a wait for what never comes, with ECANCELED",
     REQUIRE(accepted.load());
     REQUIRE(request.outcome().error() == ECANCELED);
 }
+
+TEST_EVERY_BACKEND("a limit that is too long to count is none, and one in the past is now",
+                   "[wait][shutdown]") {
+    using namespace std::chrono;
+    STATIC_REQUIRE(limit_ns(hours::max()) == kForever);
+    STATIC_REQUIRE(limit_ns(nanoseconds::max()) == kForever);
+    STATIC_REQUIRE(limit_ns(duration<double>(1e300)) == kForever);
+    STATIC_REQUIRE(limit_ns(hours::min()) == 0);
+    STATIC_REQUIRE(limit_ns(-1ns) == 0);
+    STATIC_REQUIRE(limit_ns(3ms) == 3'000'000);
+    auto io = test::make_context(backend, 2);
+    Request request;
+    request.prepare_nop();
+    REQUIRE(io.submit_wait_for(request, seconds::max()));
+    REQUIRE(io.wait_for(request, hours::max()) == ErrorCode::none);
+    Group group(io);
+    REQUIRE(group.submit(request));
+    REQUIRE(group.wait_for(milliseconds::max()) == ErrorCode::none);
+    REQUIRE(io.submit(request));
+    const ShutdownReport report = io.shutdown(seconds::max());
+    REQUIRE(report.clean);
+    REQUIRE(report.cancelled == 0);
+    REQUIRE(request.outcome().ok());
+}

@@ -7,6 +7,8 @@
 
 #include "tests/support/support.hpp"
 
+#include <cstdint>
+#include <ctime>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -38,6 +40,13 @@ void require_an_idle_second(std::size_t threads_expected) {
     INFO("before:\n" << test::to_string(before) << "after:\n" << test::to_string(after));
     REQUIRE(before.size() == threads_expected);
     REQUIRE(after == before);
+}
+
+std::uint64_t cpu_ns_of_this_thread() {
+    timespec now;
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+           static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 }  // namespace
@@ -87,6 +96,26 @@ TEST_EVERY_BACKEND("with spinning everything completes, and an idle second costs
     tracker.require_exactly_once();
     require_an_idle_second(2);
     REQUIRE(io.shutdown().clean);
+}
+
+TEST_CASE("nobody spins for AIO's completions where only a system call can tell", "[idle][aio]") {
+    test::require_backend(Backend::aio);
+    Options options;
+    options.backend = Backend::aio;
+    options.aio_ring_reap = false;
+    options.spin_us = 10'000;
+    auto io = test::make_context(Backend::aio, options);
+    // Only flushes are slow enough to be waited for everywhere.
+    constexpr std::uint64_t kRounds = 50;
+    test::TempFile file(4096);
+    const std::uint64_t before = cpu_ns_of_this_thread();
+    for (std::uint64_t i = 0; i < kRounds; ++i) {
+        Request flush;
+        flush.prepare_fsync(file.fd());
+        REQUIRE(io.perform(flush));
+        REQUIRE(flush.outcome().ok());
+    }
+    REQUIRE(cpu_ns_of_this_thread() - before < kRounds * 10'000'000 / 2);
 }
 
 TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][defect-5]") {

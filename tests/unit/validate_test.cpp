@@ -70,7 +70,7 @@ TEST_CASE("a request that was not prepared, or cannot answer, is refused", "[val
     require_refused(request, "prepare_");
     request = a_read();
     request.state = 1;
-    require_refused(request, "submitted already");
+    require_refused(request, "in use");
 }
 
 TEST_CASE("reserved fields must be 0 and enumerators known", "[validate]") {

@@ -125,7 +125,7 @@ class SlotPool {
     std::size_t available_at_least() noexcept { return stash_.size() + free_.seen(); }
 
     // free -> filled. There must be an available slot.
-    S& take(Request& request, std::uint64_t now) noexcept {
+    [[gnu::always_inline]] S& take(Request& request, std::uint64_t now) noexcept {
         std::uint32_t index = 0;
         if (!stash_.empty()) {
             index = stash_.back();
@@ -139,7 +139,8 @@ class SlotPool {
         taken_.add(1);
         begin(slot, request);
         describe_as(slot, request, now);
-        open(slot);
+        if (merge_limit_ != 0)
+            open(slot);
         slot.state.store(SlotState::filled, std::memory_order_release);  // pairs with describe()
         return slot;
     }
@@ -341,10 +342,8 @@ class SlotPool {
             slot.transfer.add(first, *last);
         }
     }
-    // Others may join a slot that was just taken.
-    void open(S& slot) noexcept {
-        if (merge_limit_ == 0)
-            return;  // sealed from the beginning
+    // Others may join a slot that was just taken. Without a limit it is sealed from the beginning.
+    [[gnu::noinline]] void open(S& slot) noexcept {
         Request& request = *slot.request;
         if (slot.members != 1 || !can_be_merged(request)) {
             seal();

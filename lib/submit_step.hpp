@@ -257,12 +257,12 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Gi
         give_up(*slot, -ECANCELED);
     if (role.cancel_sent)
         return;
-    role.cancel_sent = true;
     driver.abandon(give_up, -ECANCELED);
+    role.cancel_sent = true;
     for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
         // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
         if (driver.slots().at(i).state.load(std::memory_order_relaxed) == SlotState::in_kernel)
-            driver.cancel(driver.slots().at(i));
+            role.cancel_sent &= driver.cancel(driver.slots().at(i));
 }
 
 // Slots that a short transfer or a passing error sends to the kernel again, before any new work.
@@ -411,6 +411,8 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
             context.nudge.not_sent();
         if (handed.leave_refused)
             role.leave_sent = false;
+        if (handed.cancel_refused)
+            role.cancel_sent = false;
         outcome.handed += handed.count;
         outcome.moved |= handed.count != 0;
         // Nothing is left over to be tried again; lend_step() goes by that.
@@ -427,14 +429,15 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
                               "fail with that error",
                               role.attempts, std::strerror(handed.error));
             role.attempts = 0;
-            driver.abandon(given_up, -handed.error);
+            if (driver.abandon(given_up, -handed.error))
+                role.cancel_sent = false;
         }
     };
     hand_over();
     if (steps::push_signals(context, role, driver))
         hand_over();
 
-    if (context.nudge.owed() ||
+    if (context.nudge.owed() || (cancelling && !role.cancel_sent) ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);
     steps::wake_for_put_off(context, driver, outcome);

@@ -156,7 +156,7 @@ class AioDriver {
     }
 
     template <RefuseFunction<AioSlot> Refuse>
-    void abandon(Refuse& refuse, std::int64_t error) noexcept {
+    bool abandon(Refuse& refuse, std::int64_t error) noexcept {
         std::uint32_t kept = 0;
         for (std::uint32_t i = 0; i < batched_; ++i) {
             const Token token = token_in(*batch_[i]);
@@ -166,6 +166,7 @@ class AioDriver {
                 batch_[kept++] = batch_[i];
         }
         batched_ = kept;
+        return false;  // those are calls of their own
     }
 
     bool push_signal(Signal signal) noexcept {
@@ -176,7 +177,11 @@ class AioDriver {
         return true;
     }
 
-    void cancel(AioSlot& slot) noexcept { kernel_.cancel(slot.control); }
+    // Most kernels refuse for most files, and will the next time.
+    bool cancel(AioSlot& slot) noexcept {
+        kernel_.cancel(slot.control);
+        return true;
+    }
 
     // -- poll role ---------------------------------------------------------------------------
 

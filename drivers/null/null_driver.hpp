@@ -65,12 +65,14 @@ class NullDriver {
         return handed;
     }
     template <RefuseFunction<NullSlot> Refuse>
-    void abandon(Refuse&, std::int64_t) noexcept {}
+    bool abandon(Refuse&, std::int64_t) noexcept {
+        return false;
+    }
     bool push_signal(Signal signal) noexcept {
         put({token_of(signal), 0});
         return true;
     }
-    void cancel(NullSlot&) noexcept {}
+    bool cancel(NullSlot&) noexcept { return true; }
 
     // -- poll role ---------------------------------------------------------------------------
 

@@ -159,13 +159,14 @@ class UringDriver {
     }
 
     template <RefuseFunction<UringSlot> Refuse>
-    void abandon(Refuse& refuse, std::int64_t error) noexcept {
+    bool abandon(Refuse& refuse, std::int64_t error) noexcept {
         Handed handed;
         withdraw_all(refuse, error, handed);
         if (handed.nudge_refused)
             push_signal(Signal::nudge);
         if (handed.leave_refused)
             push_signal(Signal::leave);
+        return handed.cancel_refused;
     }
 
     bool push_signal(Signal signal) noexcept {
@@ -178,18 +179,19 @@ class UringDriver {
     }
 
     // IORING_OP_ASYNC_CANCEL, Linux 5.5. Its own completion carries the tag `cancel`.
-    void cancel(UringSlot& slot) noexcept {
+    bool cancel(UringSlot& slot) noexcept {
         if (!setup_.has_async_cancel)
-            return;
+            return true;
         io_uring_sqe* sqe = kernel_.next_sqe();
         if (sqe == nullptr) {
             kernel_.submit();
             sqe = kernel_.next_sqe();
         }
         if (sqe == nullptr)
-            return;
+            return false;
         ::io_uring_prep_cancel64(sqe, slot.token().value, 0);
         sqe->user_data = token_of(Signal::cancel).value;
+        return true;
     }
 
     // -- poll role ---------------------------------------------------------------------------
@@ -298,6 +300,7 @@ class UringDriver {
                 handed.leave_refused = true;
                 return;
             case Signal::cancel:
+                handed.cancel_refused = true;
                 return;
             }
             setup_.submit_counters->requests_refused_by_kernel.add(1);

@@ -216,3 +216,29 @@ TEST_EACH_BACKEND(
     REQUIRE(reads.count_right() == 8);
     reads.tracker().require_exactly_once();
 }
+
+TEST_EACH_BACKEND("cancellations that the kernel refuses, now or for good, are sent again",
+                  "[fault][exit][shutdown][kernel-13]") {
+    if (backend == Backend::aio)
+        SKIP_TEST("AIO cancels by a call of its own, which most files refuse for ever");
+    for (const int error : {EAGAIN, EPERM}) {
+        test::FaultPlan plan;
+        plan.fail_submit(first(3), error, [](const test::Entry& entry) {
+            return entry.kind == test::Entry::Kind::cancel;
+        });
+        test::Pipe pipe;
+        char byte = 0;
+        test::KeptEvent never;
+        never.prepare_read(pipe.read_end(), &byte, 1, 0);
+        auto io = test::make_faulty(backend, plan, 2);
+        const test::PipeEnder ender(pipe);
+        REQUIRE(io.submit(never));
+        test::wait_until([&] { return io.stats().running == 1; }, "waiting for it in the kernel");
+        static_cast<void>(io.shutdown(std::chrono::milliseconds(1)));
+        REQUIRE(io.shutdown().clean);
+        INFO(plan.text());
+        REQUIRE(plan.injected("submit call failed") == 3);
+        never.callback.done.wait();
+        REQUIRE(never.outcome().error() == ECANCELED);
+    }
+}

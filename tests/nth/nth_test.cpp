@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+//
+// Goal: no single failure beneath the library, and none that lasts, makes it break its contract,
+// crash, hang, or leak: every outcome is one of a few that a caller can deal with.
+// Method: short programs over the shared library, each run in a process of its own. In the first
+// run the first system call fails, in the second the second one, and so on until a run passes
+// untouched; then the same from the n-th on; then the same with allocations. What the kernel does
+// wrong once work is in it: tests/fault, and the simulation.
+//
+// IOENGINE_TEST_NTH=all: every n; otherwise every kStride-th, beginning somewhere else for each
+// script. IOENGINE_TEST_NTH_ONLY="script|backend|failure|n" test-nth "[only]": that one run, in
+// this process.
+
+#include "tests/nth/kernel_calls.hpp"
+#include "tests/nth/memory.hpp"
+#include "tests/nth/scripts.hpp"
+#include "tests/nth/stage.hpp"
+#include "tests/support/support.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <dirent.h>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+using namespace ioengine;
+
+namespace {
+
+constexpr std::uint64_t kStride = 23;
+constexpr std::size_t kAtOnce = 4;
+
+// One way to fail.
+struct Way {
+    const char* name;
+    void (*arm)(std::uint64_t nth);
+    std::uint64_t (*injected)();
+    // May a request end with this error?
+    bool (*excuses)(int error);
+    bool of_kernel;
+};
+
+template <nth::Failure failure>
+void arm_calls(std::uint64_t n) {
+    nth::kernel_calls::arm(n, failure);
+}
+template <bool from_then_on>
+void arm_memory(std::uint64_t n) {
+    nth::memory::arm(n, from_then_on);
+}
+// Of a flush, or another call that a helper thread makes for a backend that lacks it.
+bool is_of_a_call_made_for_it(int error) {
+    return error == EIO || error == ENOSPC;
+}
+
+constexpr Way kWays[] = {
+    {"call once", arm_calls<nth::Failure::once>, nth::kernel_calls::injected,
+     is_of_a_call_made_for_it, true},
+    {"call interrupted", arm_calls<nth::Failure::interrupted>, nth::kernel_calls::injected,
+     [](int) { return false; }, true},
+    {"calls for a while", arm_calls<nth::Failure::storm>, nth::kernel_calls::injected,
+     is_of_a_call_made_for_it, true},
+    {"calls denied", arm_calls<nth::Failure::denied>, nth::kernel_calls::injected,
+     [](int error) { return error == EPERM || error == ECANCELED; }, true},
+    {"allocation once", arm_memory<false>, nth::memory::injected,
+     [](int error) { return error == ENOMEM; }, false},
+    {"allocations", arm_memory<true>, nth::memory::injected,
+     [](int error) { return error == ENOMEM; }, false},
+};
+
+// Files and a report for one process at a time.
+struct Place {
+    Place() : source(nth::kOps * nth::kBlock), scratch(nth::kOps * nth::kBlock) {
+        void* const shared = ::mmap(nullptr, sizeof(nth::Report), PROT_READ | PROT_WRITE,
+                                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        REQUIRE(shared != MAP_FAILED);
+        report = new (shared) nth::Report{};
+        std::vector<unsigned char> block(nth::kBlock);
+        for (std::size_t i = 0; i < nth::kOps; ++i) {
+            nth::pattern(block.data(), i);
+            source.put(block.data(), block.size(), i * nth::kBlock);
+        }
+        REQUIRE(::pipe(pipe) == 0);
+    }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    ~Place() {
+        ::munmap(report, sizeof *report);
+        ::close(pipe[0]);
+        ::close(pipe[1]);
+    }
+    nth::Stage::Files files() const {
+        return {
+            source.fd(), source.direct_fd(), scratch.fd(), scratch.direct_fd(), {pipe[0], pipe[1]}};
+    }
+
+    test::TempFile source;
+    test::TempFile scratch;
+    int pipe[2];
+    nth::Report* report;
+    pid_t child = 0;
+    std::uint64_t n = 0;
+};
+
+std::size_t entries_of(const char* directory) {
+    DIR* const dir = ::opendir(directory);
+    std::size_t count = 0;
+    while (dir != nullptr && ::readdir(dir) != nullptr)
+        ++count;
+    if (dir != nullptr)
+        ::closedir(dir);
+    return count;
+}
+
+// Not those that the kernel adds for io_uring, which go when they like; and one that was joined
+// stays in /proc for a moment.
+bool threads_come_down_to(std::uint64_t expected) {
+    for (int looks = 0; looks < 10'000; ++looks) {
+        if (test::thread_count() == expected)
+            return true;
+        ::usleep(1000);
+    }
+    return false;
+}
+
+void play(const nth::Script& script, Backend backend, const Way& way, Place& place) {
+    nth::Report& report = *place.report;
+    report = nth::Report{};
+    if (way.of_kernel) {
+        if (const int error = nth::kernel_calls::watch()) {
+            std::snprintf(report.violation, sizeof report.violation, "cannot watch the calls: %s",
+                          std::strerror(error));
+            return;
+        }
+    }
+    // Whatever is made once per process is made before.
+    nth::Stage stage(backend, place.files(), report);
+    const std::size_t fds = entries_of("/proc/self/fd");
+    const std::uint64_t threads = test::thread_count();
+    way.arm(place.n);
+    script.play(stage);
+    nth::kernel_calls::disarm();
+    nth::memory::disarm();
+    report.injected = way.injected();
+    if (way.of_kernel && report.injected != 0) {
+        char storage[24];
+        std::snprintf(report.failed_call, sizeof report.failed_call, "%s",
+                      nth::kernel_calls::call_name(nth::kernel_calls::first_call(), storage));
+        report.failed_error = nth::kernel_calls::first_error();
+    }
+    stage.judge(report.injected != 0 ? way.excuses : [](int) { return false; });
+    stage.require(entries_of("/proc/self/fd") == fds, "no descriptor is left open");
+    stage.require(threads_come_down_to(threads), "no thread is left");
+    if (report.injected == 0)
+        stage.require(report.create_refused == 0 && report.failed == 0 &&
+                          (report.refused == 0 || stage.refusals_are_natural()),
+                      "without a failure everything succeeds");
+}
+
+// What a caller sees of it.
+std::string outcome_of(const nth::Report& report) {
+    if (report.create_refused != 0)
+        return report.accepted == 0 ? "no context" : "one context of several refused";
+    if (report.refused != 0)
+        return "requests refused: " + std::string(error_code_name(report.refused_code));
+    if (report.failed != 0)
+        return "requests failed: " + std::string(::strerrorname_np(report.request_error));
+    return "nothing to be seen";
+}
+
+class Runs {
+  public:
+    Runs() {
+        for (auto& place : places_)
+            place = std::make_unique<Place>();
+    }
+
+    void run(Backend backend, const Way& way) {
+        const char* const asked = std::getenv("IOENGINE_TEST_NTH");
+        const bool all = asked != nullptr && std::strcmp(asked, "all") == 0;
+        std::uint64_t begin = 0;
+        for (const nth::Script* script = nth::kScripts; script->name != nullptr; ++script)
+            run(*script, backend, way, all ? 0 : ++begin % kStride, all ? 1 : kStride);
+    }
+    std::uint64_t cases() const { return cases_; }
+    std::uint64_t touched() const { return touched_; }
+    const std::map<std::string, std::uint64_t>& outcomes() const { return outcomes_; }
+
+  private:
+    void run(const nth::Script& script, Backend backend, const Way& way, std::uint64_t begin,
+             std::uint64_t stride) {
+        std::uint64_t n = begin + 1;
+        bool untouched = false;
+        std::size_t running = 0;
+        while (!untouched || running != 0) {
+            for (auto& place : places_) {
+                if (untouched || place->child != 0)
+                    continue;
+                start(script, backend, way, *place, n);
+                n += stride;
+                ++running;
+            }
+            untouched |= finish_one(script, backend, way);
+            --running;
+        }
+    }
+    static void start(const nth::Script& script, Backend backend, const Way& way, Place& place,
+                      std::uint64_t n) {
+        place.n = n;
+        const pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            play(script, backend, way, place);
+            ::_exit(0);
+        }
+        place.child = child;
+    }
+    // True if nothing has failed in it.
+    bool finish_one(const nth::Script& script, Backend backend, const Way& way) {
+        int status = 0;
+        const pid_t child = ::waitpid(-1, &status, 0);
+        for (auto& place : places_) {
+            if (place->child != child)
+                continue;
+            place->child = 0;
+            judge(script, backend, way, *place, status);
+            return place->report->injected == 0;
+        }
+        FAIL("a child that nobody started");
+        return true;
+    }
+    void judge(const nth::Script& script, Backend backend, const Way& way, const Place& place,
+               int status) {
+        const nth::Report& report = *place.report;
+        std::string wrong = report.violation;
+        if (WIFSIGNALED(status))
+            wrong = "ended by " + std::string(::strsignal(WTERMSIG(status)));
+        else if (WEXITSTATUS(status) != 0)
+            wrong = "ended with " + std::to_string(WEXITSTATUS(status));
+        INFO("failed first: " << report.failed_call << ", " << std::strerror(report.failed_error));
+        INFO("again: IOENGINE_TEST_NTH_ONLY=\"" << script.name << "|" << backend_name(backend)
+                                                << "|" << way.name << "|" << place.n
+                                                << "\" test-nth [only]");
+        CHECK(wrong == "");
+        ++cases_;
+        touched_ += report.injected != 0;
+        ++outcomes_[outcome_of(report)];
+    }
+
+    std::array<std::unique_ptr<Place>, kAtOnce> places_;
+    std::uint64_t cases_ = 0;
+    std::uint64_t touched_ = 0;
+    std::map<std::string, std::uint64_t> outcomes_;
+};
+
+void play_one(const char* asked) {
+    for (const nth::Script* script = nth::kScripts; script->name != nullptr; ++script) {
+        for (const Backend backend : {Backend::aio, Backend::uring}) {
+            for (const Way& way : kWays) {
+                const std::string name =
+                    std::string(script->name) + "|" + backend_name(backend) + "|" + way.name + "|";
+                if (std::strncmp(asked, name.c_str(), name.size()) != 0)
+                    continue;
+                Place place;
+                place.n = std::strtoull(asked + name.size(), nullptr, 10);
+                play(*script, backend, way, place);
+                std::printf("%s\n%s of %llu: %s\n", asked, place.report->failed_call,
+                            static_cast<unsigned long long>(place.report->injected),
+                            outcome_of(*place.report).c_str());
+                REQUIRE(std::string(place.report->violation) == "");
+                return;
+            }
+        }
+    }
+    FAIL("IOENGINE_TEST_NTH_ONLY names no run: script|backend|failure|n");
+}
+
+void run_all(Backend backend, bool of_kernel) {
+    for (const Way& way : kWays) {
+        if (way.of_kernel != of_kernel)
+            continue;
+        Runs runs;
+        runs.run(backend, way);
+        std::printf("%s, %s: %llu runs, %llu of them touched\n", backend_name(backend), way.name,
+                    static_cast<unsigned long long>(runs.cases()),
+                    static_cast<unsigned long long>(runs.touched()));
+        for (const auto& [outcome, count] : runs.outcomes())
+            std::printf("  %8llu  %s\n", static_cast<unsigned long long>(count), outcome.c_str());
+        CHECK(runs.touched() > 0);
+    }
+}
+
+}  // namespace
+
+TEST_EACH_BACKEND("whichever system call fails, once or from then on: refused, or done, once each",
+                  "[nth]") {
+    run_all(backend, true);
+}
+
+TEST_EACH_BACKEND("whichever allocation fails, once or from then on: refused, or done, once each",
+                  "[nth]") {
+    run_all(backend, false);
+}
+
+TEST_CASE("the run that IOENGINE_TEST_NTH_ONLY names", "[.][only]") {
+    const char* const asked = std::getenv("IOENGINE_TEST_NTH_ONLY");
+    if (asked == nullptr)
+        SKIP_TEST("IOENGINE_TEST_NTH_ONLY is not set");
+    play_one(asked);
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+//
+// Scripts: short programs over the public API, such as users write them.
+#ifndef IOENGINE_TESTS_NTH_SCRIPTS_HPP
+#define IOENGINE_TESTS_NTH_SCRIPTS_HPP
+
+#include "tests/nth/stage.hpp"
+
+namespace nth {
+
+struct Script {
+    const char* name;
+    void (*play)(Stage& stage);
+};
+
+// All of them; the last one has no name.
+extern const Script kScripts[];
+
+}  // namespace nth
+
+#endif  // IOENGINE_TESTS_NTH_SCRIPTS_HPP

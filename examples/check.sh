@@ -198,14 +198,66 @@ test_write_ahead_log() {
     check "no arguments are a usage error" expect_exit 2 "$run"
 }
 
+# -- store --------------------------------------------------------------------------------------
+
+tell() { printf '%s\n' "$@" | "$run" data; }
+
+puts_and_finds() {
+    rm -rf data
+    [ "$(tell 'put one 1' 'put two 2 and more' 'get one')" = "$(printf 'ok one\nok two\none 1')" ]
+    [ "$(tell 'get two' 'get three')" = "$(printf 'two 2 and more\nnone three')" ]
+    [ "$(tell 'put one 11' all)" = "$(printf 'ok one\none 11\ntwo 2 and more')" ]
+}
+
+checkpoints() {
+    rm -rf data
+    seq 1 5000 | sed 's/.*/put key& value&/' | "$run" data >said
+    [ "$(grep -c '^ok ' said)" -eq 5000 ]
+    [ "$(tell checkpoint)" = "checkpoint $(($(cat data/CURRENT)))" ]
+    local number
+    number=$(cat data/CURRENT)
+    [ "$number" -ge 3 ]
+    [ "$(cd data && echo *)" = "CURRENT log.$number snapshot.$number" ]
+    [ "$(tell all | wc -l)" -eq 5000 ]
+    [ "$(tell 'get key777')" = 'key777 value777' ]
+}
+
+ignores_a_checkpoint_that_was_interrupted() {
+    rm -rf data
+    tell 'put a 1' checkpoint 'put a 2' >said
+    echo 'a 3' >data/snapshot.2
+    echo 'nonsense' >data/log.2
+    echo 2 >data/CURRENT.new
+    [ "$(tell all)" = 'a 2' ]
+    [ "$(tell checkpoint 'get a')" = "$(printf 'checkpoint 2\na 2')" ]
+}
+
+refuses_a_damaged_snapshot() {
+    rm -rf data
+    tell 'put a 1' checkpoint >said
+    sed -i 's/^a 1/a 7/' data/snapshot.1
+    expect_exit 1 "$run" data </dev/null
+}
+
+test_store() {
+    check "what was put is found, also after reopening" puts_and_finds
+    check "a log that has grown is replaced by a snapshot" checkpoints
+    check "what an interrupted checkpoint left is ignored" ignores_a_checkpoint_that_was_interrupted
+    check "a damaged snapshot is an error" refuses_a_damaged_snapshot
+    check "a directory that cannot be made is an error" expect_exit 1 "$run" nowhere/at/all
+    check "no arguments are a usage error" expect_exit 2 "$run"
+}
+
 # -- on both backends ---------------------------------------------------------------------------
 
 facts="test_$example"
 for IOENGINE_BACKEND in uring aio; do
     export IOENGINE_BACKEND
     echo record >probe
+    arguments=(probe)
+    if [ "$example" = copy_file ]; then arguments+=(copy); fi
     code=0
-    "$run" probe copy </dev/null >said 2>&1 || code=$?
+    "$run" "${arguments[@]}" </dev/null >said 2>&1 || code=$?
     if [ "$code" -eq 69 ]; then
         skip "the example runs on $IOENGINE_BACKEND" "$(tail -n 1 said)"
     else

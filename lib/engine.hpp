@@ -36,7 +36,7 @@ class Engine {
     Acceptance perform(Request& request, Channel channel) noexcept;
     ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
-    void start() noexcept { context_.wake_for_work(); }
+    void start() noexcept { context_.tell_submitter(context_.in_callback()); }
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
 
     // -- neighbours that go as one, see lib/merging.hpp ---------------------------------------

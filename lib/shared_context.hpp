@@ -118,6 +118,9 @@ class IoSharedContext {
         return handed_out_.load(std::memory_order_acquire);
     }
 
+    // After a push that is not quiet, or several that were: sees to it that they are handed over.
+    void tell_submitter(bool in_own_callback) noexcept;
+
     // Runs the callback of a request that was never accepted, on a thread that hands nothing over.
     void call_back_elsewhere(Request& request) noexcept {
         run_completion(request.complete, request, false);
@@ -191,8 +194,6 @@ class IoSharedContext {
 
   private:
     RequestQueue& queue_of(Channel channel) noexcept;
-    // After a push that is not quiet.
-    void tell_submitter(bool in_own_callback) noexcept;
     void count_wake(bool made_a_call) noexcept {
         if (made_a_call)
             shared_counters.submitter_wakes.add(1);

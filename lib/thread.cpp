@@ -45,11 +45,16 @@ void* enter(void* argument) noexcept {
     return nullptr;
 }
 
-// The new thread inherits the mask, so no signal can reach it before it would block them.
+// The new thread inherits the mask, so no signal can reach it before it would block them. Those
+// that a thread brings upon itself are not blocked: a handler of the host's, that writes a crash
+// report, would not be called (the kernel takes the default action then), and seccomp's SIGSYS
+// neither.
 bool create_with_signals_blocked(pthread_t& thread, void* (*body)(void*), void* argument) noexcept {
     sigset_t all;
     sigset_t before;
     ::sigfillset(&all);
+    for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT})
+        ::sigdelset(&all, own);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     const bool created = ::pthread_create(&thread, nullptr, body, argument) == 0;
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

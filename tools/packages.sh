@@ -13,8 +13,10 @@ readonly PACKAGES_CORE=(
 )
 readonly PACKAGES_CHECK=(
     catch2 clang clang-format clang-tidy libclang-rt-14-dev libc++-dev libc++abi-dev
-    libseccomp-dev spin valgrind cmake fio strace shellcheck git ca-certificates binutils gcc
+    libseccomp-dev spin valgrind cmake fio sysbench strace shellcheck git ca-certificates binutils gcc
 )
+
+readonly PACKAGES_COVERAGE=(catch2 gcovr libseccomp-dev fio sysbench)
 
 # Exit code of every script that cannot set itself up.
 readonly EXIT_UNAVAILABLE=69
@@ -41,12 +43,13 @@ as_root() {
     fi
 }
 
-# ensure_packages core|check: installs what is missing; ends the script with 69 where it cannot.
+# ensure_packages core|check|coverage: installs what is missing; ends the script with 69 where it cannot.
 ensure_packages() {
     local wanted=("${PACKAGES_CORE[@]}")
-    if [[ "$1" == check ]]; then
-        wanted+=("${PACKAGES_CHECK[@]}")
-    fi
+    case "$1" in
+    check) wanted+=("${PACKAGES_CHECK[@]}") ;;
+    coverage) wanted+=("${PACKAGES_COVERAGE[@]}") ;;
+    esac
     if ! command -v dpkg-query >/dev/null; then
         printf 'This is not Debian. Needed, by their names there: %s\n' "${wanted[*]}" >&2
         exit "$EXIT_UNAVAILABLE"

@@ -105,7 +105,7 @@ check "lib/ and drivers/ include nothing from tests or tools" \
 check "drivers do not know each other" rooms_are_apart
 check "one source knows the logging library" one_source_logs
 check "one header knows the test framework" one_source_test_framework
-check "examples include the installed interface only" \
-    only 'ioengine/ioengine\.hpp|[a-z_]+|(sys/)?[a-z]+\.h' examples
+check "examples include the installed interface, and each other, only" \
+    only 'ioengine/ioengine\.hpp|[a-z_]+|(sys/)?[a-z]+\.h|log\.hpp' examples
 check "the runner is the only virtual class" virtual_only_in_the_runner
 finish

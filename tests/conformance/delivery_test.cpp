@@ -5,10 +5,12 @@
 // callback. Method: callbacks that note their thread, meet each other, or block; a sink that keeps
 // deliveries.
 
+#include "tests/support/child.hpp"
 #include "tests/support/support.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
@@ -323,7 +325,7 @@ TEST_EVERY_BACKEND("shutdown waits for what a sink has not run yet", "[delivery]
     REQUIRE(called);
 }
 
-TEST_EVERY_BACKEND("engine threads are named, greet the user and block signals",
+TEST_EVERY_BACKEND("engine threads are named, greet the user and block all signals but their own",
                    "[delivery][threads]") {
     struct Roles {
         std::mutex mutex;
@@ -349,11 +351,33 @@ TEST_EVERY_BACKEND("engine threads are named, greet the user and block signals",
     REQUIRE(threads.size() == 2);
     // SIGKILL, SIGSTOP and the two that the C library keeps for itself cannot be blocked.
     constexpr std::uint64_t kNeverBlocked = 1ULL << 8 | 1ULL << 18 | 1ULL << 31 | 1ULL << 32;
-    for (const test::ThreadUse& thread : threads)
-        REQUIRE((thread.blocked_signals | kNeverBlocked) == ~0ULL);
+    std::uint64_t own = 0;
+    for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT})
+        own |= 1ULL << (signal - 1);
+    for (const test::ThreadUse& thread : threads) {
+        REQUIRE((thread.blocked_signals | kNeverBlocked | own) == ~0ULL);
+        REQUIRE((thread.blocked_signals & own) == 0);
+    }
     const std::lock_guard<std::mutex> lock(roles.mutex);
     std::set<std::pair<ThreadRole, std::string>> distinct(roles.seen.begin(), roles.seen.end());
     REQUIRE(distinct ==
             std::set<std::pair<ThreadRole, std::string>>{{ThreadRole::submitter, "mydb-submit"},
                                                          {ThreadRole::poller, "mydb-poll"}});
+}
+
+TEST_EVERY_BACKEND("a crash in a callback reaches the host's handler", "[delivery][threads]") {
+    const test::ChildOutcome child = test::run_child([backend] {
+        struct sigaction action {};
+        action.sa_handler = [](int) { ::_exit(42); };
+        ::sigaction(SIGSEGV, &action, nullptr);
+        Options options;
+        options.backend = backend;
+        auto io = test::Context::create(options);
+        CHILD_CHECK(io);
+        CHILD_CHECK(io->nop([](Result) { ::raise(SIGSEGV); }));
+        ::sleep(600);  // ended by the handler
+        return 0;
+    });
+    INFO(child.output);
+    REQUIRE(child.exit_code == 42);
 }

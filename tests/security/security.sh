@@ -65,6 +65,6 @@ calls_are_fortified() {
 check "the environment is read, but not by setuid programs" environment_is_for_the_unprivileged
 check "no page is writable and executable" no_page_is_writable_and_executable
 check "relocations are done at the start and read-only afterwards" relocations_become_read_only
-check "stacks are guarded" stacks_are_guarded
+check "stacks that hold arrays are guarded" stacks_are_guarded
 check "libc's calls are fortified" calls_are_fortified
 finish

@@ -4,6 +4,8 @@
 // nothing, and is a thread from before the filter.
 #include "tests/nth/kernel_calls.hpp"
 
+#include "tests/nth/trigger.hpp"
+
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -86,10 +88,9 @@ constexpr std::size_t kCount = std::size(kCalls);
 // in it cannot be woken, not even to leave.
 constexpr std::uint64_t kLastingCalls = 60;
 
-std::atomic<std::uint64_t> g_nth{0};  // 0: none
-std::atomic<Failure> g_failure{Failure::once};
-std::atomic<std::uint64_t> g_seen{0};
-std::atomic<std::uint64_t> g_injected{0};
+Trigger g_trigger;
+std::atomic<Failure> g_failure{Failure::once};  // set before the trigger is armed
+// Of the first that failed: written by the listener, read when the script has ended.
 std::atomic<long> g_first_call{-1};
 std::atomic<int> g_first_error{0};
 std::atomic<int> g_listener{-1};
@@ -118,17 +119,10 @@ int error_of(const Call& call, Failure failure) {
 
 // 0: let it go on.
 int error_for(long number) {
-    const std::uint64_t nth = g_nth.load();
-    const Failure failure = g_failure.load();
-    const int error = nth != 0 ? error_of(*find(number), failure) : 0;
-    if (error == 0)
+    const int error = error_of(*find(number), g_failure.load());
+    if (error == 0 || !g_trigger.pull())
         return 0;
-    const std::uint64_t seen = g_seen.fetch_add(1) + 1;
-    const bool lasts = failure == Failure::storm || failure == Failure::denied;
-    const std::uint64_t last = lasts ? nth + kLastingCalls - 1 : nth;
-    if (seen < nth || seen > last)
-        return 0;
-    if (g_injected.fetch_add(1) == 0) {
+    if (g_trigger.failed() == 1) {
         g_first_call.store(number);
         g_first_error.store(error);
     }
@@ -187,18 +181,17 @@ int watch() {
 }
 
 void arm(std::uint64_t nth, Failure failure) {
+    const bool lasts = failure == Failure::storm || failure == Failure::denied;
     g_failure.store(failure);
-    g_seen.store(0);
-    g_injected.store(0);
-    g_nth.store(nth);
+    g_trigger.arm(nth, lasts ? nth + kLastingCalls - 1 : nth);
 }
 
 void disarm() {
-    g_nth.store(0);
+    g_trigger.disarm();
 }
 
 std::uint64_t injected() {
-    return g_injected.load();
+    return g_trigger.failed();
 }
 
 long first_call() {

@@ -27,7 +27,7 @@ namespace kernel_calls {
 // 0, or the errno of what this kernel does not allow. Once per process; it ends with it. Call it
 // before any other thread exists.
 int watch();
-// From now on. 0: none.
+// From now on.
 void arm(std::uint64_t nth, Failure failure);
 void disarm();
 // How many calls have failed since arm(), and the number of the first of them.

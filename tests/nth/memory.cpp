@@ -4,7 +4,8 @@
 // operator new comes here, too. Not in builds with a sanitizer, which bring an allocator.
 #include "tests/nth/memory.hpp"
 
-#include <atomic>
+#include "tests/nth/trigger.hpp"
+
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
@@ -14,38 +15,28 @@ namespace memory {
 
 namespace {
 
-std::atomic<std::uint64_t> g_nth{0};
-std::atomic<bool> g_from_then_on{false};
-std::atomic<std::uint64_t> g_seen{0};
-std::atomic<std::uint64_t> g_injected{0};
+Trigger g_trigger;
 
 }  // namespace
 
+// One allocation: is there no memory for it?
 bool denied() {
-    const std::uint64_t nth = g_nth.load(std::memory_order_relaxed);
-    if (nth == 0)
+    if (!g_trigger.pull())
         return false;
-    const std::uint64_t seen = g_seen.fetch_add(1) + 1;
-    if (seen != nth && !(seen > nth && g_from_then_on.load()))
-        return false;
-    g_injected.fetch_add(1);
     errno = ENOMEM;
     return true;
 }
 
 void arm(std::uint64_t nth, bool from_then_on) {
-    g_from_then_on.store(from_then_on);
-    g_seen.store(0);
-    g_injected.store(0);
-    g_nth.store(nth);
+    g_trigger.arm(nth, from_then_on ? UINT64_MAX : nth);
 }
 
 void disarm() {
-    g_nth.store(0);
+    g_trigger.disarm();
 }
 
 std::uint64_t injected() {
-    return g_injected.load();
+    return g_trigger.failed();
 }
 
 }  // namespace memory

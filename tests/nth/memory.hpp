@@ -9,7 +9,7 @@
 namespace nth {
 namespace memory {
 
-// From now on: the n-th, or all from the n-th on. 0: none.
+// From now on: the n-th, or all from the n-th on.
 void arm(std::uint64_t nth, bool from_then_on);
 void disarm();
 // How many were denied since arm().

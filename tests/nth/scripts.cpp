@@ -41,6 +41,14 @@ void writes(Stage& stage, Context& io, std::size_t first, std::size_t count, boo
         stage.accepted(i, io.submit(stage.write(i, direct)));
 }
 
+// A script on one context with that many slots.
+template <void (*play)(Stage&, Context&), std::uint32_t depth>
+void on_a_context(Stage& stage) {
+    auto io = stage.create(with(depth));
+    if (io)
+        play(stage, *io);
+}
+
 // A context of these options, eight reads and four writes.
 void mixed_work(Stage& stage, const Options& options) {
     auto io = stage.create(options);
@@ -104,91 +112,67 @@ void report_and_dump(Stage& stage) {
 
 // -- single requests ---------------------------------------------------------------------------
 
-void one_read(Stage& stage) {
-    auto io = stage.create(with(1));
-    if (!io)
-        return;
-    reads(stage, *io, 0, 1);
+void one_read(Stage& stage, Context& io) {
+    reads(stage, io, 0, 1);
     stage.wait();
 }
 
-void one_call_reads(Stage& stage) {
-    auto io = stage.create(with(4));
-    if (!io)
-        return;
+void one_call_reads(Stage& stage, Context& io) {
     for (std::size_t i = 0; i < 6; ++i) {
         stage.expect_read(i);
-        stage.accepted(i, io->read(stage.files.source, {stage.buffer(i), kBlock}, i * kBlock,
-                                   Stage::Note{&stage, i}));
+        stage.accepted(i, io.read(stage.files.source, {stage.buffer(i), kBlock}, i * kBlock,
+                                  Stage::Note{&stage, i}));
     }
     stage.wait();
 }
 
-void more_reads_than_slots(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
-    reads(stage, *io, 0, 12);
+void more_reads_than_slots(Stage& stage, Context& io) {
+    reads(stage, io, 0, 12);
     stage.wait();
 }
 
-void direct_reads_and_writes(Stage& stage) {
-    auto io = stage.create(with(4));
-    if (!io)
-        return;
-    reads(stage, *io, 0, 6, true);
-    writes(stage, *io, 6, 6, true);
+void direct_reads_and_writes(Stage& stage, Context& io) {
+    reads(stage, io, 0, 6, true);
+    writes(stage, io, 6, 6, true);
     stage.wait();
 }
 
-void writes_then_fsync(Stage& stage) {
-    auto io = stage.create(with(4));
-    if (!io)
-        return;
-    writes(stage, *io, 0, 4);
+void writes_then_fsync(Stage& stage, Context& io) {
+    writes(stage, io, 0, 4);
     stage.wait();
     stage.op(4).prepare_fsync(stage.files.scratch);
-    stage.accepted(4, io->submit(stage.op(4)));
+    stage.accepted(4, io.submit(stage.op(4)));
     stage.op(5).prepare_fdatasync(stage.files.scratch);
-    stage.accepted(5, io->submit(stage.op(5)));
+    stage.accepted(5, io.submit(stage.op(5)));
     stage.wait();
 }
 
-void vectors(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void vectors(Stage& stage, Context& io) {
     static thread_local iovec halves[2][2];
     for (std::size_t i = 0; i < 2; ++i) {
         halves[i][0] = {stage.buffer(i), 1000};
         halves[i][1] = {stage.buffer(i) + 1000, kBlock - 1000};
     }
     stage.read(0).prepare_readv(stage.files.source, halves[0], 2, 0);
-    stage.accepted(0, io->submit(stage.event(0)));
+    stage.accepted(0, io.submit(stage.event(0)));
     stage.write(1).prepare_writev(stage.files.scratch, halves[1], 2, kBlock);
-    stage.accepted(1, io->submit(stage.event(1)));
+    stage.accepted(1, io.submit(stage.event(1)));
     stage.wait();
 }
 
-void space_and_ranges(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void space_and_ranges(Stage& stage, Context& io) {
     stage.op(0).prepare_fallocate(stage.files.scratch, 0, 0, 4 * kBlock);
-    stage.accepted(0, io->submit(stage.op(0)));
+    stage.accepted(0, io.submit(stage.op(0)));
     stage.wait();
     stage.op(1).prepare_sync_file_range(stage.files.scratch, 0, 4 * kBlock, 2);
-    stage.accepted(1, io->submit(stage.op(1)));
+    stage.accepted(1, io.submit(stage.op(1)));
     stage.wait();
 }
 
-void no_ops(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void no_ops(Stage& stage, Context& io) {
     for (std::size_t i = 0; i < 8; ++i) {
         stage.op(i).prepare_nop();
-        stage.accepted(i, io->submit(stage.event(i)));
+        stage.accepted(i, io.submit(stage.event(i)));
     }
     stage.wait();
 }
@@ -205,14 +189,11 @@ void priorities(Stage& stage) {
     stage.wait();
 }
 
-void past_the_end(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void past_the_end(Stage& stage, Context& io) {
     for (std::size_t i = 0; i < 3; ++i) {
         stage.op(i, 0).prepare_read(stage.files.source, stage.buffer(i), kBlock,
                                     (kOps + i) * kBlock);
-        stage.accepted(i, io->submit(stage.event(i)));
+        stage.accepted(i, io.submit(stage.event(i)));
     }
     stage.wait();
 }
@@ -243,14 +224,11 @@ void a_limit_on_the_wait(Stage& stage) {
 
 // -- waiting -----------------------------------------------------------------------------------
 
-void a_group(Stage& stage) {
-    auto io = stage.create(with(4));
-    if (!io)
-        return;
+void a_group(Stage& stage, Context& io) {
     Result results[8];
     bool taken[8];
     {
-        Group group(*io);
+        Group group(io);
         for (std::size_t i = 0; i < 8; ++i) {
             stage.expect_read(i);
             taken[i] = stage.accepted(i, group.read(stage.files.source, {stage.buffer(i), kBlock},
@@ -263,23 +241,17 @@ void a_group(Stage& stage) {
             stage.ended(i, results[i]);
 }
 
-void a_group_of_events(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
-    Group group(*io);
+void a_group_of_events(Stage& stage, Context& io) {
+    Group group(io);
     for (std::size_t i = 0; i < 6; ++i)
         stage.accepted(i, group.submit(stage.read(i, i % 2 != 0)));
     group.start();
     stage.require(group.wait() == ErrorCode::none, "a group is waited for");
 }
 
-void a_window(Stage& stage) {
-    auto io = stage.create(with(4));
-    if (!io)
-        return;
+void a_window(Stage& stage, Context& io) {
     Request requests[4];
-    Group group(*io);
+    Group group(io);
     bool open[4] = {};
     for (std::size_t i = 0; i < 12; ++i) {
         Request& request = requests[i % 4];
@@ -297,30 +269,24 @@ void a_window(Stage& stage) {
             stage.ended(i, requests[i % 4].outcome());
 }
 
-void perform(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void perform(Stage& stage, Context& io) {
     for (std::size_t i = 0; i < 4; ++i) {
         Request request;
         stage.expect_read(i);
         request.prepare_read(stage.files.source, stage.buffer(i), kBlock, i * kBlock);
-        if (stage.accepted(i, io->perform(request)))
+        if (stage.accepted(i, io.perform(request)))
             stage.ended(i, request.outcome());
     }
 }
 
-void waits_with_a_limit(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void waits_with_a_limit(Stage& stage, Context& io) {
     for (std::size_t i = 0; i < 4; ++i) {
         Request request;
         stage.expect_read(i);
         request.prepare_read(stage.files.source, stage.buffer(i), kBlock, i * kBlock);
-        if (!stage.accepted(i, io->submit(request)))
+        if (!stage.accepted(i, io.submit(request)))
             continue;
-        while (io->wait_for(request, 1ms) == ErrorCode::timed_out) {
+        while (io.wait_for(request, 1ms) == ErrorCode::timed_out) {
         }
         stage.ended(i, request.outcome());
     }
@@ -381,20 +347,17 @@ struct Chain {
     }
 };
 
-void callbacks_that_submit(Stage& stage) {
-    auto io = stage.create(with(4));
-    if (!io)
-        return;
-    ioengine::IOEvent<Chain> one(Chain{&stage, &*io, 0, 6});
-    ioengine::IOEvent<Chain> two(Chain{&stage, &*io, 8, 14});
+void callbacks_that_submit(Stage& stage, Context& io) {
+    ioengine::IOEvent<Chain> one(Chain{&stage, &io, 0, 6});
+    ioengine::IOEvent<Chain> two(Chain{&stage, &io, 8, 14});
     for (auto* event : {&one, &two}) {
         const std::size_t i = event->callback.i;
         stage.expect_read(i);
         event->prepare_read(stage.files.source, stage.buffer(i), kBlock, i * kBlock);
-        stage.accepted(i, io->submit(*event));
+        stage.accepted(i, io.submit(*event));
     }
     stage.may_be_refused();
-    static_cast<void>(io->shutdown());  // refuses what callbacks submit now
+    static_cast<void>(io.shutdown());  // refuses what callbacks submit now
 }
 
 struct Elsewhere {
@@ -408,15 +371,12 @@ void* submit_elsewhere(void* argument) {
     return nullptr;
 }
 
-void a_thread_that_exits(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
-    Elsewhere where{&stage, &*io};
+void a_thread_that_exits(Stage& stage, Context& io) {
+    Elsewhere where{&stage, &io};
     pthread_t thread;
     if (::pthread_create(&thread, nullptr, submit_elsewhere, &where) == 0)
         ::pthread_join(thread, nullptr);
-    writes(stage, *io, 4, 4);
+    writes(stage, io, 4, 4);
     stage.wait();
 }
 
@@ -436,18 +396,15 @@ void merged_by_itself(Stage& stage) {
     stage.require(group.wait() == ErrorCode::none, "a group is waited for");
 }
 
-void merged_by_hand(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void merged_by_hand(Stage& stage, Context& io) {
     {
-        IOMergeSubmitter submitter(*io, stage.files.scratch_direct, IOAction::write, 3 * kBlock);
+        IOMergeSubmitter submitter(io, stage.files.scratch_direct, IOAction::write, 3 * kBlock);
         for (std::size_t i = 0; i < 8; ++i)
             stage.accepted(i, submitter.add(stage.write(i, true)));
         static_cast<void>(submitter.flush());
     }
     {
-        IOMergeSubmitter submitter(*io, stage.files.source, IOAction::read, 1 << 20);
+        IOMergeSubmitter submitter(io, stage.files.source, IOAction::read, 1 << 20);
         for (std::size_t i = 8; i < 14; ++i)
             stage.accepted(i, submitter.add(stage.read(i)));
     }
@@ -456,23 +413,17 @@ void merged_by_hand(Stage& stage) {
 
 // -- the end -----------------------------------------------------------------------------------
 
-void ends_in_flight(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
-    reads(stage, *io, 0, 8);
-    writes(stage, *io, 8, 4, true);
+void ends_in_flight(Stage& stage, Context& io) {
+    reads(stage, io, 0, 8);
+    writes(stage, io, 8, 4, true);
 }
 
-void shutdown_with_a_deadline(Stage& stage) {
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
+void shutdown_with_a_deadline(Stage& stage, Context& io) {
     for (std::size_t i = 0; i < 8; ++i)
         stage.may_be_cancelled(i);
-    reads(stage, *io, 0, 8, true);
-    static_cast<void>(io->shutdown(20ms));
-    static_cast<void>(io->shutdown());
+    reads(stage, io, 0, 8, true);
+    static_cast<void>(io.shutdown(20ms));
+    static_cast<void>(io.shutdown());
 }
 
 void what_never_comes(Stage& stage) {
@@ -509,35 +460,35 @@ const Script kScripts[] = {
     {"many short contexts", many_short_contexts},
     {"probe, then automatic", probe_then_automatic},
     {"report and dump", report_and_dump},
-    {"one read", one_read},
-    {"one-call reads", one_call_reads},
-    {"more reads than slots", more_reads_than_slots},
-    {"direct reads and writes", direct_reads_and_writes},
-    {"writes, then fsync", writes_then_fsync},
-    {"vectors", vectors},
-    {"fallocate and sync_file_range", space_and_ranges},
-    {"no-ops", no_ops},
+    {"one read", on_a_context<one_read, 1>},
+    {"one-call reads", on_a_context<one_call_reads, 4>},
+    {"more reads than slots", on_a_context<more_reads_than_slots, 2>},
+    {"direct reads and writes", on_a_context<direct_reads_and_writes, 4>},
+    {"writes, then fsync", on_a_context<writes_then_fsync, 4>},
+    {"vectors", on_a_context<vectors, 2>},
+    {"fallocate and sync_file_range", on_a_context<space_and_ranges, 2>},
+    {"no-ops", on_a_context<no_ops, 2>},
     {"priorities", priorities},
-    {"past the end", past_the_end},
+    {"past the end", on_a_context<past_the_end, 2>},
     {"a queue of one", a_queue_of_one},
     {"a limit on the wait for room", a_limit_on_the_wait},
-    {"a group", a_group},
-    {"a group of events", a_group_of_events},
-    {"a window of requests", a_window},
-    {"perform", perform},
-    {"waits with a limit", waits_with_a_limit},
+    {"a group", on_a_context<a_group, 4>},
+    {"a group of events", on_a_context<a_group_of_events, 2>},
+    {"a window of requests", on_a_context<a_window, 4>},
+    {"perform", on_a_context<perform, 2>},
+    {"waits with a limit", on_a_context<waits_with_a_limit, 2>},
     {"spinning", spinning},
     {"lending none", nobody_lends},
     {"lending callers", callers_lend},
     {"every feature off", every_feature_off},
     {"workers", through_workers},
     {"a sink", through_a_sink},
-    {"callbacks that submit", callbacks_that_submit},
-    {"a thread that exits", a_thread_that_exits},
+    {"callbacks that submit", on_a_context<callbacks_that_submit, 4>},
+    {"a thread that exits", on_a_context<a_thread_that_exits, 2>},
     {"merged by itself", merged_by_itself},
-    {"merged by hand", merged_by_hand},
-    {"ends in flight", ends_in_flight},
-    {"shutdown with a deadline", shutdown_with_a_deadline},
+    {"merged by hand", on_a_context<merged_by_hand, 2>},
+    {"ends in flight", on_a_context<ends_in_flight, 2>},
+    {"shutdown with a deadline", on_a_context<shutdown_with_a_deadline, 2>},
     {"what never comes", what_never_comes},
     {"a buffer of the library's", a_buffer_of_ours},
     {nullptr, nullptr},

@@ -83,19 +83,6 @@ struct Store {
             ::waitpid(pid, nullptr, 0);
         }
     }
-    // The next line it has said, waiting for it; false at the end.
-    bool read_line(std::string& line) {
-        for (;;) {
-            const std::size_t end = said.find('\n');
-            if (end != std::string::npos) {
-                line = said.substr(0, end);
-                said.erase(0, end + 1);
-                return true;
-            }
-            if (!read_more())
-                return false;
-        }
-    }
     bool read_more() {
         std::array<char, 65536> piece;
         const ssize_t got = ::read(out, piece.data(), piece.size());
@@ -124,6 +111,11 @@ struct Versions {
     std::uint64_t acknowledged = 0;
 };
 
+struct Put {
+    std::uint64_t key;
+    std::uint64_t version;
+};
+
 class Rounds {
   public:
     Rounds(Backend backend, std::uint64_t seed) : backend_(backend), random_(seed) {
@@ -141,7 +133,7 @@ class Rounds {
         const std::uint64_t until = random_.below(300);
         std::uint64_t acknowledged = 0;
         std::string unsent;
-        std::vector<std::uint64_t> in_flight;  // keys, in order
+        std::vector<Put> in_flight;  // in order
         std::size_t answered = 0;
         while (acknowledged < until) {
             if (unsent.empty() && in_flight.size() - answered < 100) {
@@ -149,7 +141,7 @@ class Rounds {
                     const std::uint64_t key = random_.below(kKeys);
                     const std::uint64_t version = ++versions_[key].sent;
                     unsent += "put k" + std::to_string(key) + ' ' + value_of(key, version) + '\n';
-                    in_flight.push_back(key);
+                    in_flight.push_back({key, version});
                 }
             }
             pollfd fds[2] = {{store.out, POLLIN, 0},
@@ -209,36 +201,23 @@ class Rounds {
         from.erase(0, end + 1);
         return true;
     }
-    std::uint64_t take_acknowledgements(Store& store, const std::vector<std::uint64_t>& in_flight,
+    std::uint64_t take_acknowledgements(Store& store, const std::vector<Put>& in_flight,
                                         std::size_t& answered) {
         std::uint64_t count = 0;
         std::string line;
         for (; next_line(store.said, line); ++count) {
             REQUIRE(answered < in_flight.size());
-            const std::uint64_t key = in_flight[answered++];
-            REQUIRE(line == "ok k" + std::to_string(key));
-            ++acknowledged_in_flight_[key];
+            const Put& put = in_flight[answered++];
+            REQUIRE(line == "ok k" + std::to_string(put.key));
+            versions_[put.key].acknowledged = put.version;
         }
-        settle(in_flight, answered);
         return count;
-    }
-    // Versions of one key are acknowledged in the order they were sent.
-    void settle(const std::vector<std::uint64_t>& in_flight, std::size_t answered) {
-        std::map<std::uint64_t, std::uint64_t> outstanding;
-        for (std::size_t i = answered; i < in_flight.size(); ++i)
-            ++outstanding[in_flight[i]];
-        for (const auto& [key, count] : acknowledged_in_flight_) {
-            static_cast<void>(count);
-            versions_[key].acknowledged = versions_[key].sent - outstanding[key];
-        }
-        acknowledged_in_flight_.clear();
     }
 
     const Backend backend_;
     test::Random random_;
     std::string directory_;
     std::map<std::uint64_t, Versions> versions_;
-    std::map<std::uint64_t, std::uint64_t> acknowledged_in_flight_;
     std::uint64_t acknowledged_ = 0;
 };
 

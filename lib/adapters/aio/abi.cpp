@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <libaio.h>
 #include <memory>
@@ -93,8 +94,10 @@ int destroy(io_context_t context) noexcept {
     if ((handle->users.fetch_and(~Handle::kLive, std::memory_order_acq_rel) & Handle::kLive) == 0)
         return -EINVAL;
     handle->queue->close();
+    // Whoever waited has been called; whoever submits is in the kernel for a moment. acquire: pairs
+    // with the release of ~Entered().
     while (handle->users.load(std::memory_order_acquire) != 0)
-        std::this_thread::yield();
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
     handle->queue.reset();
     give_handle(*handle);
     return 0;

@@ -61,17 +61,24 @@ int take_vectors(Operation& operation, const iocb& control) noexcept {
 }
 
 // The kernel says so at once, and programs rely on it.
-int check_descriptor(int fd, bool reads, bool writes) noexcept {
-    const int flags = ::fcntl(fd, F_GETFL);
+int check_descriptor(const iocb& control) noexcept {
+    const int flags = ::fcntl(control.aio_fildes, F_GETFL);
     if (flags < 0 || (flags & O_PATH) != 0)
         return -EBADF;
     const int mode = flags & O_ACCMODE;
-    return (reads && mode == O_WRONLY) || (writes && mode == O_RDONLY) ? -EBADF : 0;
+    switch (control.aio_lio_opcode) {
+    case IO_CMD_PREAD:
+    case IO_CMD_PREADV:
+        return mode == O_WRONLY ? -EBADF : 0;
+    case IO_CMD_PWRITE:
+    case IO_CMD_PWRITEV:
+        return mode == O_RDONLY ? -EBADF : 0;
+    default:
+        return 0;
+    }
 }
 
 int take_transfer(Operation& operation, const iocb& control, bool is_read) noexcept {
-    if (const int error = check_descriptor(control.aio_fildes, is_read, !is_read))
-        return error;
     const auto offset = static_cast<std::uint64_t>(control.u.c.offset);
     if (is_read)
         operation.prepare_read(control.aio_fildes, control.u.c.buf, control.u.c.nbytes, offset);
@@ -81,8 +88,6 @@ int take_transfer(Operation& operation, const iocb& control, bool is_read) noexc
 }
 
 int take_vectored(Operation& operation, const iocb& control, bool is_read) noexcept {
-    if (const int error = check_descriptor(control.aio_fildes, is_read, !is_read))
-        return error;
     if (const int error = take_vectors(operation, control))
         return error;
     const auto offset = static_cast<std::uint64_t>(control.u.c.offset);
@@ -98,8 +103,6 @@ int take_flush(Operation& operation, const iocb& control) noexcept {
     if (control.u.c.buf != nullptr || control.u.c.offset != 0 || control.u.c.nbytes != 0 ||
         control.aio_rw_flags != 0)
         return -EINVAL;
-    if (const int error = check_descriptor(control.aio_fildes, false, false))
-        return error;
     if (control.aio_lio_opcode == IO_CMD_FSYNC)
         operation.prepare_fsync(control.aio_fildes);
     else
@@ -111,8 +114,6 @@ int take_poll(Operation& operation, const iocb& control) noexcept {
     // The events lie where a transfer has its buffer.
     if (control.u.c.offset != 0 || control.u.c.nbytes != 0 || control.aio_rw_flags != 0)
         return -EINVAL;
-    if (const int error = check_descriptor(control.aio_fildes, false, false))
-        return error;
     operation.poll_fd = control.aio_fildes;
     operation.poll_events = static_cast<short>(control.u.poll.events);
     return 0;
@@ -158,8 +159,8 @@ int prepare(Operation& operation, iocb& control) noexcept {
     operation.result_fd = -1;
     if (static_cast<std::int64_t>(control.u.c.nbytes) < 0)
         return -EINVAL;
-    if (control.aio_fildes < 0)
-        return -EBADF;
+    if (const int error = check_descriptor(control))
+        return error;
     if (const int error = take_action(operation, control))
         return error;
     if (!is_poll(operation)) {

@@ -12,6 +12,10 @@
 
 namespace ioengine_aio {
 
+namespace {
+constexpr int kRetryMs = 20;
+}  // namespace
+
 int PollThread::add(Operation& operation) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     try {
@@ -101,11 +105,12 @@ void PollThread::run() noexcept {
                 for (const Operation* operation : whose)
                     fds.push_back({operation->poll_fd, operation->poll_events, 0});
             } catch (const std::bad_alloc&) {
-                whose.clear();  // looks again at the next ring
-                fds.resize(std::min<std::size_t>(fds.size(), 1));
+                whose.clear();
+                fds.clear();
             }
         }
-        ::poll(fds.data(), fds.size(), -1);
+        // Without memory for all of them it tries again soon.
+        ::poll(fds.data(), fds.size(), fds.empty() ? kRetryMs : -1);
         eventfd_t rings = 0;
         static_cast<void>(::eventfd_read(bell_, &rings));
         finish_some(fds, whose);

@@ -38,6 +38,8 @@ class PollThread {
     Queue& queue_;
     std::mutex mutex_;  // the rest
     std::vector<Operation*> waiting_;
+    // Ended by the thread itself: its last look may name them still, and must not be taken for a
+    // look at the next operation in the same place.
     std::vector<Operation*> cancelled_;
     bool stopping_ = false;
     bool running_ = false;

@@ -22,6 +22,13 @@ std::int64_t now_ns() noexcept {
     return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+// kForever for none, and for more than anybody waits.
+std::int64_t nanoseconds_of(const timespec* limit) noexcept {
+    if (limit == nullptr || limit->tv_sec >= 1'000'000'000)
+        return ioengine::kForever;
+    return limit->tv_sec < 0 ? 0 : std::int64_t{limit->tv_sec} * 1'000'000'000 + limit->tv_nsec;
+}
+
 // What io_submit(2) says where the engine says no.
 int errno_of(const ioengine::Acceptance& refusal) noexcept {
     switch (refusal.code()) {
@@ -210,17 +217,10 @@ int Queue::get_events(long least, long most, io_event* events, const timespec* l
         return -EINVAL;
     if (most > 0 && events == nullptr)
         return -EFAULT;
-    const bool limited = limit != nullptr;
-    if (limited && (limit->tv_nsec < 0 || limit->tv_nsec >= 1'000'000'000))
+    if (limit != nullptr && (limit->tv_nsec < 0 || limit->tv_nsec >= 1'000'000'000))
         return -EINVAL;
-    const std::int64_t limit_ns =
-        !limited ? -1
-                 : static_cast<std::int64_t>(
-                       std::min<std::uint64_t>(
-                           static_cast<std::uint64_t>(std::max<time_t>(limit->tv_sec, 0)),
-                           1'000'000'000) *
-                           1'000'000'000 +
-                       static_cast<std::uint64_t>(limit->tv_nsec));
+    const std::int64_t limit_ns = nanoseconds_of(limit);
+    const bool limited = limit_ns != ioengine::kForever;
     long got = fetch(most, events);
     if (got >= least || limit_ns == 0)
         return static_cast<int>(got);

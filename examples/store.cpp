@@ -161,7 +161,7 @@ class Store {
     int write_snapshot(const std::string& name) {
         std::string content;
         for (const auto& [key, value] : table_)
-            content += key + ' ' + value + '\n';
+            content.append(key).append(" ").append(value).append("\n");
         const std::uint64_t sum = checksum(content);
         content += kEnd;
         content += std::to_string(sum) + '\n';

@@ -56,6 +56,15 @@ Extent extent_of(const Request& request) noexcept {
 
 }  // namespace
 
+int LinuxFiles::open_scratch() noexcept {
+    const int fd = ::memfd_create("ioengine-probe", MFD_CLOEXEC);
+    return fd >= 0 ? fd : -errno;
+}
+
+void LinuxFiles::close_scratch(int fd) noexcept {
+    ::close(fd);
+}
+
 FileShape LinuxFiles::shape_of(int fd) noexcept {
     struct stat status;
     FileShape shape;

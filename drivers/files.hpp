@@ -35,6 +35,10 @@ struct LinuxFiles {
     static bool is_direct(const Request& request) noexcept;
 
     static std::int64_t run_here(const Request& request) noexcept { return run_blocking(request); }
+
+    // An empty memory file, for a probe to write to: memfd_create(2). Its descriptor, or -errno.
+    static int open_scratch() noexcept;
+    static void close_scratch(int fd) noexcept;
 };
 
 // The file of the engine's own zero-length reads: /dev/null, else a memory file. Owned.

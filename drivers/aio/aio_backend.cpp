@@ -1,74 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
-// Probing Linux AIO, and making its runner.
+// Probing Linux AIO on the kernel that runs, and making its runner.
 #include "drivers/aio/aio_backend.hpp"
 
 #include "drivers/aio/aio_driver.hpp"
 #include "drivers/aio/aio_kernel.hpp"
+#include "drivers/aio/aio_probe.hpp"
 #include "drivers/report.hpp"
 #include "lib/split_runner.hpp"
 
-#include <cerrno>
-#include <new>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <memory>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
 
 template class AioDriver<LinuxAio>;
 template class SplitRunner<AioDriver<LinuxAio>>;
-
-namespace {
-
-const char* setup_hint(int error) noexcept {
-    switch (error) {
-    case EAGAIN:
-        return "all AIO contexts of the system together exceed fs.aio-max-nr: raise it with "
-               "sysctl -w fs.aio-max-nr=1048576, or lower Options::depth";
-    case ENOSYS:
-        return "this kernel is built without CONFIG_AIO";
-    case EPERM:
-    case EACCES:
-        return "a seccomp profile forbids io_setup: allow it in the container's profile";
-    case ENOMEM:
-        return "the kernel is short of memory for an AIO context: lower Options::depth";
-    default:
-        return "unexpected; run ioengine-probe and report it";
-    }
-}
-
-// One zero-length read, there and back; 0 or -errno. It is what the exit signal needs.
-int try_read(LinuxAio& kernel, int fd) noexcept {
-    iocb control;
-    io_prep_pread(&control, fd, nullptr, 0, 0);
-    iocb* list[] = {&control};
-    int rc = kernel.submit(1, list);
-    if (rc < 0)
-        return rc;
-    io_event event{};
-    do
-        rc = kernel.wait(1, &event, -1);
-    while (rc == -EINTR);
-    return rc < 0 ? rc : static_cast<int>(static_cast<long>(event.res));
-}
-
-// IOCB_CMD_FDSYNC on a fresh memory file; false before Linux 4.18.
-bool try_fsync(LinuxAio& kernel, int fd) noexcept {
-    iocb control;
-    io_prep_fdsync(&control, fd);
-    iocb* list[] = {&control};
-    int rc = kernel.submit(1, list);
-    if (rc < 0)
-        return false;
-    io_event event{};
-    do
-        rc = kernel.wait(1, &event, -1);
-    while (rc == -EINTR);
-    return rc == 1 && event.res == 0;
-}
-
-}  // namespace
 
 void probe_aio(const FeatureSet& disabled, ProbeReport& report) noexcept {
     BackendProbe& probe = report.aio;
@@ -78,26 +26,8 @@ void probe_aio(const FeatureSet& disabled, ProbeReport& report) noexcept {
         return;
     }
     LinuxAio kernel;
-    int rc = kernel.setup(4, !disabled.has(Feature::aio_ring_reap));
-    if (rc < 0) {
-        put_failure(probe, "io_setup", -rc, setup_hint(-rc));
-        return;
-    }
-    note_feature(report, "aio_ring_reap", kernel.reaps_from_ring());
     const SignalFile file = SignalFile::open();
-    rc = file.fd() < 0 ? file.fd() : try_read(kernel, file.fd());
-    if (rc < 0) {
-        put_failure(probe, file.fd() < 0 ? "open /dev/null" : "a zero-length read", -rc,
-                    "AIO is set up but cannot read; look for a seccomp profile that forbids "
-                    "io_submit or io_getevents");
-        return;
-    }
-    probe.available = true;
-    const int memory = ::memfd_create("ioengine-probe", MFD_CLOEXEC);
-    note_feature(report, "aio_fsync",
-                 !disabled.has(Feature::aio_fsync) && memory >= 0 && try_fsync(kernel, memory));
-    if (memory >= 0)
-        ::close(memory);
+    probe_context(kernel, file.fd(), disabled, report);
 }
 
 std::unique_ptr<Runner> make_aio_runner(const RunnerSetup& setup, ProbeReport& report,
@@ -121,7 +51,7 @@ std::unique_ptr<Runner> make_aio_runner(const RunnerSetup& setup, ProbeReport& r
     const int rc = kernel.setup(AioDriver<LinuxAio>::events_for(driver_setup.depth),
                                 !setup.disabled.has(Feature::aio_ring_reap));
     if (rc < 0) {
-        fill_error(error, ErrorCode::system, -rc, "io_setup failed", setup_hint(-rc));
+        fill_error(error, ErrorCode::system, -rc, "io_setup failed", aio_setup_hint(-rc));
         return nullptr;
     }
     note_feature(report, "aio_ring_reap", kernel.reaps_from_ring()).in_force =

@@ -20,6 +20,8 @@ constexpr std::uint32_t release_number(unsigned major, unsigned minor, unsigned 
     return (major << 20) | (minor << 10) | patch;
 }
 
+constexpr std::uint32_t kNotFixed = UINT32_MAX;
+
 struct Quirk {
     const char* name;
     std::uint32_t first;  // release that has it
@@ -34,6 +36,8 @@ constexpr Quirk kQuirks[] = {
     {"exit_in_d_state", release_number(5, 13, 0), release_number(5, 16, 0), false,
      "a thread that exits with io_uring requests in flight can hang; only engine threads submit"},
     {"memlock_freed_late", release_number(5, 1, 0), release_number(5, 12, 0), false,
+     "rings count against RLIMIT_MEMLOCK and are given back late; a ring may come out smaller"},
+    {"memlock_freed_late", release_number(6, 14, 0), kNotFixed, false,
      "rings count against RLIMIT_MEMLOCK and are given back late; a ring may come out smaller"},
 };
 

@@ -3,7 +3,11 @@
 // The calls to liburing.
 #include "drivers/uring/uring_kernel.hpp"
 
+#include "lib/clock.hpp"
+
+#include <atomic>
 #include <cerrno>
+#include <ctime>
 #include <new>
 
 // Debian 12's headers know it; older ones may not. Linux 5.18.
@@ -14,37 +18,63 @@
 namespace ioengine {
 inline namespace v0 {
 
-int LinuxUring::setup(UringRingSetup& setup) noexcept {
+namespace {
+
+// A ring's memory counts against RLIMIT_MEMLOCK, unless the user has CAP_IPC_LOCK, on Linux 5.1 to
+// 5.11 and again since 6.14 (io_create_region() in io_uring/memmap.c), until a worker of the kernel
+// has taken the ring apart, some milliseconds after it was closed (io_ring_exit_work()).
+constexpr std::uint64_t kTakenApartNs = 500'000'000;
+constexpr timespec kMoment{0, 2'000'000};
+constexpr unsigned kMomentsMax = 250;
+
+// When this process closed a ring last; 0: never. A hint that publishes nothing: relaxed.
+std::atomic<std::uint64_t> g_closed_ns{0};
+
+}  // namespace
+
+int LinuxUring::make_ring(UringRingSetup& ring) noexcept {
     std::unique_ptr<Ring> made(new (std::nothrow) Ring());
     if (made == nullptr)
         return -ENOMEM;
     // Submissions come from two threads, one of which takes the completions, so the flags that tie
     // a ring to one thread (SINGLE_ISSUER, DEFER_TASKRUN) are out, and so is COOP_TASKRUN: with it
     // completions wait until the submitter, who may be asleep, next enters the kernel.
-    for (;;) {
-        io_uring_params params{};
-        params.flags = IORING_SETUP_CLAMP;
-        if (setup.submit_all)
-            params.flags |= IORING_SETUP_SUBMIT_ALL;
-        if (setup.sized_cq) {
-            params.flags |= IORING_SETUP_CQSIZE;
-            params.cq_entries = setup.cq_entries;
-        }
-        const int rc = ::io_uring_queue_init_params(setup.sq_entries, &made->ring, &params);
-        if (rc == 0) {
-            setup.sq_entries = params.sq_entries;
-            setup.cq_entries = params.cq_entries;
-            break;
-        }
-        if (rc == -EINVAL && setup.submit_all)
-            setup.submit_all = false;
-        else if (rc == -EINVAL && setup.sized_cq)
-            setup.sized_cq = false;
-        else
-            return rc;
+    io_uring_params params{};
+    params.flags = IORING_SETUP_CLAMP;
+    if (ring.submit_all)
+        params.flags |= IORING_SETUP_SUBMIT_ALL;
+    if (ring.sized_cq) {
+        params.flags |= IORING_SETUP_CQSIZE;
+        params.cq_entries = ring.cq_entries;
     }
+    const int rc = ::io_uring_queue_init_params(ring.sq_entries, &made->ring, &params);
+    if (rc != 0)
+        return rc;
+    ring.sq_entries = params.sq_entries;
+    ring.cq_entries = params.cq_entries;
     ring_ = std::move(made);
     return 0;
+}
+
+bool LinuxUring::awaits_memory() noexcept {
+    const std::uint64_t closed_ns = g_closed_ns.load(std::memory_order_relaxed);
+    if (closed_ns == 0 || now_ns() - closed_ns > kTakenApartNs || memory_awaited_ == kMomentsMax)
+        return false;
+    ++memory_awaited_;
+    ::nanosleep(&kMoment, nullptr);
+    return true;
+}
+
+UringOpcodes LinuxUring::opcodes() noexcept {
+    io_uring_probe* const probe = ::io_uring_get_probe_ring(&ring_->ring);
+    const auto has = [&](int opcode) {
+        return probe != nullptr && ::io_uring_opcode_supported(probe, opcode) != 0;
+    };
+    const UringOpcodes found{has(IORING_OP_FALLOCATE), has(IORING_OP_SYNC_FILE_RANGE),
+                             has(IORING_OP_ASYNC_CANCEL)};
+    if (probe != nullptr)
+        ::io_uring_free_probe(probe);
+    return found;
 }
 
 int LinuxUring::peek(unsigned max, UringEvent* events) noexcept {
@@ -75,8 +105,10 @@ bool LinuxUring::overflowed() noexcept {
 }
 
 void LinuxUring::destroy() noexcept {
-    if (ring_ != nullptr)
-        ::io_uring_queue_exit(&ring_->ring);
+    if (ring_ == nullptr)
+        return;
+    ::io_uring_queue_exit(&ring_->ring);
+    g_closed_ns.store(now_ns(), std::memory_order_relaxed);
     ring_.reset();
 }
 

@@ -31,6 +31,13 @@ struct UringRingSetup {
     bool sized_cq = true;
 };
 
+// The optional opcodes that we use.
+struct UringOpcodes {
+    bool fallocate = false;
+    bool sync_file_range = false;
+    bool async_cancel = false;
+};
+
 class LinuxUring : public LinuxFiles {
   public:
     LinuxUring() noexcept = default;
@@ -38,9 +45,13 @@ class LinuxUring : public LinuxFiles {
     LinuxUring& operator=(LinuxUring&&) = delete;
     ~LinuxUring() { destroy(); }
 
-    // Sets up a ring, dropping one wish at a time on EINVAL; `setup` says afterwards what is in
-    // force. 0 or -errno.
-    int setup(UringRingSetup& setup) noexcept;
+    // Sets up this ring, and fills in the sizes that it got. 0 or -errno.
+    int make_ring(UringRingSetup& ring) noexcept;
+    // After -ENOMEM: true, a moment later, if this process has closed a ring lately, whose memory
+    // may still count. False in the end.
+    bool awaits_memory() noexcept;
+    // By IORING_REGISTER_PROBE, Linux 5.6; none if that is denied.
+    UringOpcodes opcodes() noexcept;
 
     // -- submit role -------------------------------------------------------------------------
 
@@ -89,6 +100,7 @@ class LinuxUring : public LinuxFiles {
         io_uring ring;
     };
     std::unique_ptr<Ring> ring_;
+    unsigned memory_awaited_ = 0;
 };
 
 }  // namespace v0

@@ -11,6 +11,7 @@
 #endif
 #if IOENGINE_HAVE_URING
 #include "drivers/uring/uring_backend.hpp"
+#include "drivers/uring/uring_probe.hpp"
 #endif
 
 #include <utility>
@@ -67,7 +68,7 @@ std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& 
         plan.cq_entries != 0 ? plan.cq_entries : FaultyUringDriver::cq_entries_for(setup.depth);
     ring.submit_all = plan.submit_all;
     ioengine::LinuxUring kernel;
-    *error = kernel.setup(ring);
+    *error = ioengine::set_up_ring(kernel, ring);
     if (*error < 0)
         return nullptr;
     return std::make_unique<FaultyUringDriver>(FaultyUring(std::move(kernel), plan),

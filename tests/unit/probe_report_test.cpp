@@ -72,6 +72,8 @@ TEST_CASE("the other quirks are named for their releases and speak against nothi
     REQUIRE(names_quirk("5.1.0", "memlock_freed_late"));
     REQUIRE(names_quirk("5.11.22", "memlock_freed_late"));
     REQUIRE_FALSE(names_quirk("5.12.0", "memlock_freed_late"));
+    REQUIRE_FALSE(names_quirk("6.12.0", "memlock_freed_late"));
+    REQUIRE(names_quirk("6.18.44", "memlock_freed_late"));
 }
 
 TEST_CASE("an overridden quirk stays in the report, as not applied", "[quirks]") {

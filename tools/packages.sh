@@ -13,10 +13,10 @@ readonly PACKAGES_CORE=(
 )
 readonly PACKAGES_CHECK=(
     catch2 clang clang-format clang-tidy libclang-rt-14-dev libc++-dev libc++abi-dev
-    libseccomp-dev spin valgrind cmake fio sysbench strace shellcheck git ca-certificates binutils gcc
+    libseccomp-dev libfuse3-dev spin valgrind cmake fio sysbench strace shellcheck git ca-certificates binutils gcc
 )
 
-readonly PACKAGES_COVERAGE=(catch2 gcovr libseccomp-dev fio sysbench)
+readonly PACKAGES_COVERAGE=(catch2 gcovr libseccomp-dev libfuse3-dev fio sysbench)
 
 # Exit code of every script that cannot set itself up.
 readonly EXIT_UNAVAILABLE=69

@@ -5,6 +5,7 @@
 // ones at the head, in the middle and at the end, which reach the kernel in one call because a plug
 // holds them back until all are queued.
 
+#include "tests/support/blocks.hpp"
 #include "tests/support/support.hpp"
 
 #include <algorithm>
@@ -16,7 +17,9 @@
 #include <string>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 #include <vector>
 
 using namespace ioengine;
@@ -53,7 +56,7 @@ AlignedBuffer make_buffer(std::size_t bytes) {
 }  // namespace
 
 TEST_EVERY_BACKEND("an ill-formed request is refused at once and stays with the caller",
-                   "[errors][ownership]") {
+                   "[errors][ownership][scenario-15]") {
     test::TempFile file(kBlock);
     char byte = 0;
     const int fd = file.fd();
@@ -110,7 +113,8 @@ TEST_EVERY_BACKEND("a request that is still submitted is refused a second time",
     REQUIRE(io.shutdown().completed == 2);
 }
 
-TEST_EACH_BACKEND("the same mistake gives the same error on both backends", "[errors][kernel-4]") {
+TEST_EACH_BACKEND("the same mistake gives the same error on both backends",
+                  "[errors][kernel-4][scenario-15]") {
     test::TempFile file(4 * kBlock);
     test::Pipe pipe;
     const test::Fd read_only = file.reopen(O_RDONLY);
@@ -161,7 +165,7 @@ TEST_EACH_BACKEND("the same mistake gives the same error on both backends", "[er
 }
 
 TEST_EACH_BACKEND("misaligned direct I/O fails with EINVAL whatever its size",
-                  "[errors][kernel-9][alignment]") {
+                  "[errors][kernel-9][alignment][scenario-15]") {
     test::TempFile file(16 * kBlock);
     if (!file.direct())
         SKIP_TEST(test::TempFile::file_system() + " does not take O_DIRECT");
@@ -192,7 +196,7 @@ TEST_EACH_BACKEND("misaligned direct I/O fails with EINVAL whatever its size",
 }
 
 TEST_EACH_BACKEND("a bad request fails alone, at the head, in the middle and at the end",
-                  "[errors][F5][defect-2][kernel-4]") {
+                  "[errors][F5][defect-2][kernel-4][scenario-9]") {
     constexpr std::size_t kBatch = 8;
     test::TempFile file(kBatch * kBlock);
     AlignedBuffer buffer = make_buffer(kBatch * kBlock);
@@ -256,4 +260,48 @@ TEST_EACH_BACKEND("a shutdown after nothing but bad requests is clean", "[errors
     REQUIRE(io.shutdown().clean);
     tracker.require_exactly_once();
     REQUIRE(tracker.accepted() == 50);
+}
+
+// The caller must not do this; if it happens, the kernel decides which file it is, once and for all
+// of a request's bytes.
+TEST_EACH_BACKEND("a descriptor closed or reused in flight: each request once, whole, or EBADF",
+                  "[errors][scenario-16][race]") {
+    constexpr std::size_t kRequests = 64;
+    test::Blocks first(kRequests);
+    test::Blocks second(kRequests);
+    for (std::size_t i = 0; i < kRequests; ++i) {
+        test::fill_pattern(second.at(i), kBlock, kRequests + i);
+        second.file.put(second.at(i), kBlock, i * kBlock);
+    }
+    for (const bool reused : {false, true}) {
+        const int fd = ::dup(first.file.direct_fd());
+        REQUIRE(fd >= 0);
+        test::Tracker tracker(kRequests);
+        std::vector<std::unique_ptr<test::TrackedEvent>> events;
+        auto io = test::make_context(backend, 8);
+        for (std::size_t i = 0; i < kRequests; ++i) {
+            events.push_back(std::make_unique<test::TrackedEvent>(test::Tracked{&tracker, i}));
+            events[i]->prepare_read(fd, first.at(i), kBlock, i * kBlock);
+            tracker.submitted(i, io.submit(*events[i]));
+            // By number: ThreadSanitizer takes closing a descriptor in use for a data race.
+            if (i == kRequests / 2 && reused)
+                REQUIRE(::syscall(SYS_dup3, second.file.direct_fd(), fd, O_CLOEXEC) == fd);
+            else if (i == kRequests / 2)
+                REQUIRE(::syscall(SYS_close, fd) == 0);
+        }
+        tracker.wait_for_notices();
+        tracker.require_exactly_once();
+        for (std::size_t i = 0; i < kRequests; ++i) {
+            INFO("request " << i << ": " << tracker.result(i).raw() << (reused ? ", reused" : ""));
+            if (!reused && tracker.result(i).error() == EBADF)
+                continue;
+            REQUIRE(tracker.result(i).bytes() == kBlock);
+            REQUIRE((first.right(i) ||
+                     (reused && test::has_pattern(first.at(i), kBlock, kRequests + i))));
+        }
+        REQUIRE(io.shutdown().clean);
+        REQUIRE(io.stats().free_slots == 8);
+        if (reused)
+            ::syscall(SYS_close, fd);
+    }
 }

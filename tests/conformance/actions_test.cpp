@@ -130,7 +130,8 @@ TEST_EACH_BACKEND("a no-op completes with 0", "[actions][B8][B11]") {
         REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).raw() == 0);
 }
 
-TEST_EACH_BACKEND("a user's zero-length read is an ordinary request", "[actions][B9][F9]") {
+TEST_EACH_BACKEND("a user's zero-length read is an ordinary request",
+                  "[actions][B9][F9][scenario-2]") {
     test::TempFile file(kBlock);
     unsigned char byte = 7;
     auto io = test::make_context(backend);

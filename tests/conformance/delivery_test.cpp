@@ -204,7 +204,8 @@ TEST_CASE("a pool refuses sizes that make no sense", "[delivery][C4][options]") 
     REQUIRE(IOWorkers::create(256, 1));
 }
 
-TEST_EVERY_BACKEND("a full pool never deadlocks callbacks that submit", "[delivery][C7]") {
+TEST_EVERY_BACKEND("a full pool never deadlocks callbacks that submit",
+                   "[delivery][C7][scenario-6]") {
     struct Chain {
         test::Context* io;
         test::Latch* done;
@@ -241,7 +242,8 @@ TEST_EVERY_BACKEND("a full pool never deadlocks callbacks that submit", "[delive
     REQUIRE(report.completed == kChains * (kLinks + 1));
 }
 
-TEST_EVERY_BACKEND("a callback that finds the queue full is refused, not stuck", "[delivery][C7]") {
+TEST_EVERY_BACKEND("a callback that finds the queue full is refused, not stuck",
+                   "[delivery][C7][scenario-6]") {
     struct Attempt {
         test::KeptEvent one_more;
         test::Latch inside{1};

@@ -174,7 +174,7 @@ TEST_EVERY_BACKEND("callbacks that submit more than there are slots lose nothing
 }
 
 TEST_EACH_BACKEND("a callback may read from a pipe that a later callback feeds",
-                  "[lending][kernel-13]") {
+                  "[lending][kernel-13][scenario-20]") {
     test::TempFile file(4096);
     test::Pipe pipe;
     auto io = make_lending(backend, Lending::callbacks);

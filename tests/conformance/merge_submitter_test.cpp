@@ -185,7 +185,7 @@ TEST_EACH_BACKEND("merged writes of 1 KiB leave the file that single ones would:
 }
 
 TEST_EACH_BACKEND("merged reads over the end of the file: whole, short, empty, each as if alone",
-                  "[merge][E9]") {
+                  "[merge][E9][scenario-12]") {
     for (const std::size_t size : {0u, 1u, 4096u, 5000u, 8192u, 12'288u, 16'383u}) {
         INFO(size << " bytes in the file");
         test::TempFile file(size);

@@ -226,7 +226,8 @@ TEST_EVERY_BACKEND("submit_wait_for gives up in time and the event stays with th
     reads.tracker.require_exactly_once();
 }
 
-TEST_EVERY_BACKEND("a waiting submission is refused when shutdown begins", "[queues][A6][A8]") {
+TEST_EVERY_BACKEND("a waiting submission is refused when shutdown begins",
+                   "[queues][A6][A8][race]") {
     QueuedReads reads(2);
     test::SlotFillers fillers;
     Options options;

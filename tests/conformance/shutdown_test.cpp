@@ -72,7 +72,8 @@ TEST_EVERY_BACKEND("shutdown is idempotent", "[shutdown][A9]") {
     }
 }
 
-TEST_EVERY_BACKEND("several threads may shut down at once and all see it clean", "[shutdown][A9]") {
+TEST_EVERY_BACKEND("several threads may shut down at once and all see it clean",
+                   "[shutdown][A9][race]") {
     constexpr int kThreads = 4;
     test::Latch done(500);
     auto io = test::make_context(backend);
@@ -88,7 +89,7 @@ TEST_EVERY_BACKEND("several threads may shut down at once and all see it clean",
     REQUIRE(done.open());
 }
 
-TEST_EVERY_BACKEND("the destructor drains and ends the threads", "[shutdown][A9]") {
+TEST_EVERY_BACKEND("the destructor drains and ends the threads", "[shutdown][A9][scenario-3]") {
     constexpr int kRequests = 1000;
     test::Latch done(kRequests);
     {
@@ -126,7 +127,7 @@ TEST_EVERY_BACKEND("the exit signal works at depth 1 and with every slot busy",
 }
 
 TEST_EACH_BACKEND("the exit signal overtakes older reads and nothing is lost",
-                  "[shutdown][F9][kernel-1][defect-7]") {
+                  "[shutdown][F9][kernel-1][defect-7][scenario-1][race]") {
     constexpr std::size_t kReads = 64;
     test::TempFile file(kReads * 65536);
     std::vector<std::vector<unsigned char>> buffers(kReads, std::vector<unsigned char>(65536));
@@ -148,7 +149,7 @@ TEST_EACH_BACKEND("the exit signal overtakes older reads and nothing is lost",
 }
 
 TEST_EACH_BACKEND("nothing writes into a buffer once shutdown has returned",
-                  "[shutdown][kernel-2][defect-8]") {
+                  "[shutdown][kernel-2][defect-8][scenario-3][race]") {
     constexpr std::size_t kReads = 32;
     constexpr std::size_t kBytes = 128 * 1024;
     test::TempFile file;
@@ -170,7 +171,7 @@ TEST_EACH_BACKEND("nothing writes into a buffer once shutdown has returned",
 }
 
 TEST_EACH_BACKEND("past its deadline shutdown names what the kernel holds",
-                  "[shutdown][deadline][defect-12]") {
+                  "[shutdown][deadline][defect-12][scenario-20]") {
     test::Pipe pipe;
     char in[100] = {};
     test::KeptEvent event;
@@ -240,7 +241,7 @@ TEST_EACH_BACKEND("past its deadline shutdown cancels what still waits in the qu
 }
 
 TEST_EVERY_BACKEND("shutdown from a callback is would_deadlock and does nothing",
-                   "[shutdown][would-deadlock]") {
+                   "[shutdown][would-deadlock][scenario-7]") {
     test::Latch done(1);
     ShutdownReport from_callback;
     ShutdownReport from_callback_timed;
@@ -291,7 +292,7 @@ TEST_EVERY_BACKEND("a waiting submission from a callback is would_deadlock",
 }
 
 TEST_EVERY_BACKEND("destroying a context in its own callback aborts with a message",
-                   "[shutdown][would-deadlock]") {
+                   "[shutdown][would-deadlock][scenario-7]") {
     const test::ChildOutcome child = test::run_child([backend] {
         Options options;
         options.backend = backend;

@@ -145,7 +145,7 @@ TEST_EACH_BACKEND("a vectored read across the end of a file is short",
 }
 
 TEST_EACH_BACKEND("a read of more than 2 GiB is continued: pointer, offset and length advance",
-                  "[transfers][A12][F6][F8][defect-3][defect-9]") {
+                  "[transfers][A12][F6][F8][defect-3][defect-9][scenario-15]") {
     const std::uint64_t seed = test::announced_seed("long read");
     const test::Fd file = make_long_file(seed);
     FoldedMemory memory(kLong);
@@ -235,7 +235,8 @@ TEST_EACH_BACKEND("a read of a socket is not continued", "[transfers]") {
     REQUIRE(io.stats().continuations == 0);
 }
 
-TEST_EACH_BACKEND("a write to a full file system is short, then ENOSPC", "[transfers][kernel-6]") {
+TEST_EACH_BACKEND("a write to a full file system is short, then ENOSPC",
+                  "[transfers][kernel-6][scenario-13]") {
     test::Fd file = test::open_on_small_file_system(kMiB);
     if (!file.valid())
         SKIP_TEST("this user may not make a file system (fsopen needs CAP_SYS_ADMIN)");
@@ -258,7 +259,8 @@ TEST_EACH_BACKEND("a write to a full file system is short, then ENOSPC", "[trans
     REQUIRE(std::equal(back.begin(), back.end(), data.begin()));
 }
 
-TEST_EACH_BACKEND("a write beyond RLIMIT_FSIZE is short, then EFBIG", "[transfers][kernel-10]") {
+TEST_EACH_BACKEND("a write beyond RLIMIT_FSIZE is short, then EFBIG",
+                  "[transfers][kernel-10][scenario-17]") {
     const test::ChildOutcome child = test::run_child([backend] {
         ::signal(SIGXFSZ, SIG_IGN);  // the kernel's default is to end the process
         const rlimit limit{kMiB, kMiB};

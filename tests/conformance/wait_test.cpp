@@ -272,7 +272,8 @@ TEST_EACH_BACKEND("many threads wait beside chains of callbacks, and nobody is l
 
 // -- waits that could never end --------------------------------------------------------------
 
-TEST_EVERY_BACKEND("a wait inside a callback of the same context is refused", "[wait]") {
+TEST_EVERY_BACKEND("a wait inside a callback of the same context is refused",
+                   "[wait][scenario-7]") {
     auto io = test::make_context(backend, 8);
     ErrorCode waited = ErrorCode::none;
     ErrorCode grouped = ErrorCode::none;
@@ -420,7 +421,7 @@ TEST_EVERY_BACKEND("a group that dies in a callback with work left ends the prog
 }
 
 TEST_EACH_BACKEND("shutdown waits for threads inside wait(), which see their requests done",
-                  "[wait][A9]") {
+                  "[wait][A9][race]") {
     constexpr int kRounds = test::kThreadSanitizer ? 20 : 60;
     Blocks blocks(16);
     for (int round = 0; round < kRounds; ++round) {

@@ -49,7 +49,8 @@ const Denial kDenials[] = {
 
 }  // namespace
 
-TEST_CASE("with io_uring denied, auto runs on AIO and says why", "[choice][A2][kernel-7]") {
+TEST_CASE("with io_uring denied, auto runs on AIO and says why",
+          "[choice][A2][kernel-7][scenario-14]") {
     require_seccomp();
     test::require_backend(Backend::uring);
     test::require_backend(Backend::aio);
@@ -97,7 +98,7 @@ TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][
 }
 
 TEST_CASE("a denied opcode probe or no registration at all harms nobody",
-          "[choice][G5][kernel-7]") {
+          "[choice][G5][kernel-7][scenario-14]") {
     require_seccomp();
     test::require_backend(Backend::uring);
     const Denial denials[] = {
@@ -126,7 +127,8 @@ TEST_CASE("a denied opcode probe or no registration at all harms nobody",
     }
 }
 
-TEST_CASE("with AIO denied, auto runs on io_uring and forced AIO is an error", "[choice][A2][A3]") {
+TEST_CASE("with AIO denied, auto runs on io_uring and forced AIO is an error",
+          "[choice][A2][A3][scenario-14]") {
     require_seccomp();
     test::require_backend(Backend::uring);
     test::require_backend(Backend::aio);

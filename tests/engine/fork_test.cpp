@@ -27,7 +27,8 @@ void require_success(const test::ChildOutcome& child) {
 
 }  // namespace
 
-TEST_EVERY_BACKEND("a forked child is refused everything, at once", "[fork][kernel-11]") {
+TEST_EVERY_BACKEND("a forked child is refused everything, at once",
+                   "[fork][kernel-11][scenario-18]") {
     test::KeptEvent event;
     event.prepare_nop();
     auto io = test::make_context(backend);
@@ -64,7 +65,7 @@ TEST_EVERY_BACKEND("a forked child may destroy the inherited context", "[fork][k
 }
 
 TEST_EVERY_BACKEND("a fork amid traffic gives no second notice and harms no parent",
-                   "[fork][kernel-11][A10]") {
+                   "[fork][kernel-11][A10][scenario-18][race]") {
     constexpr std::size_t kRequests = 2000;
     test::Tracker tracker(kRequests);
     std::vector<std::unique_ptr<test::TrackedEvent>> events;
@@ -92,7 +93,7 @@ TEST_EVERY_BACKEND("a fork amid traffic gives no second notice and harms no pare
 }
 
 TEST_EACH_BACKEND("a read in the kernel at the time of a fork completes once, in the parent",
-                  "[fork][kernel-11]") {
+                  "[fork][kernel-11][scenario-18][race]") {
     test::Pipe pipe;
     char in[8] = {};
     test::KeptEvent event;

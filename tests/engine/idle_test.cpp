@@ -142,7 +142,8 @@ TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][def
     REQUIRE(tracker.accepted() == kQueued);
 }
 
-TEST_EVERY_BACKEND("a second with a blocked callback costs nothing", "[idle][D9][defect-5]") {
+TEST_EVERY_BACKEND("a second with a blocked callback costs nothing",
+                   "[idle][D9][defect-5][scenario-8]") {
     test::SlotFillers fillers;
     auto io = test::make_context(backend, 4);
     test::Plug plug(io);

@@ -33,7 +33,7 @@ void live_once(Backend backend, int way) {
 }  // namespace
 
 TEST_EVERY_BACKEND("making and destroying contexts leaves nothing behind",
-                   "[resources][H11][defect-12]") {
+                   "[resources][H11][defect-12][scenario-19]") {
     const int lives = backend == Backend::aio ? 40 : 200;
     for (int i = 0; i < lives / 2; ++i)
         live_once(backend, i);

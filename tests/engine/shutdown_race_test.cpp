@@ -185,18 +185,18 @@ void run_rounds(Backend backend, std::uint64_t rounds) {
 }  // namespace
 
 TEST_CASE("submissions racing a shutdown are noticed once or stay with the caller / uring",
-          "[shutdown-race][A6][A9][A10][uring]") {
+          "[shutdown-race][A6][A9][A10][uring][scenario-4][race]") {
     test::require_backend(Backend::uring);
     run_rounds(Backend::uring, rounds_of("IOENGINE_TEST_ROUNDS_URING", 100));
 }
 
 TEST_CASE("submissions racing a shutdown are noticed once or stay with the caller / aio",
-          "[shutdown-race][A6][A9][A10][aio]") {
+          "[shutdown-race][A6][A9][A10][aio][scenario-4][race]") {
     test::require_backend(Backend::aio);
     run_rounds(Backend::aio, rounds_of("IOENGINE_TEST_ROUNDS_AIO", 50));
 }
 
 TEST_CASE("submissions racing a shutdown are noticed once or stay with the caller / null",
-          "[shutdown-race][A6][A9][A10][null]") {
+          "[shutdown-race][A6][A9][A10][null][scenario-4]") {
     run_rounds(Backend::null, rounds_of("IOENGINE_TEST_ROUNDS_URING", 100));
 }

@@ -141,7 +141,7 @@ TEST_EACH_BACKEND("no system call of a thread that submits is interrupted, unles
 }
 
 TEST_EACH_BACKEND("ten thousand threads that submit one read each and end disturb nobody",
-                  "[submitters][kernel-3]") {
+                  "[submitters][kernel-3][scenario-5]") {
     constexpr std::size_t kThreads = test::kThreadSanitizer ? 1'000 : 10'000;
     constexpr std::size_t kAtOnce = 16;
     constexpr std::size_t kBlocks = 64;
@@ -195,7 +195,7 @@ TEST_EACH_BACKEND("ten thousand threads that submit one read each and end distur
 }
 
 TEST_EACH_BACKEND("a request outlives its thread even if the kernel answers later",
-                  "[submitters][kernel-3]") {
+                  "[submitters][kernel-3][scenario-5][race]") {
     constexpr std::size_t kThreads = 16;
     std::vector<test::Pipe> pipes(kThreads);
     char in[kThreads] = {};
@@ -224,7 +224,7 @@ TEST_EACH_BACKEND("a request outlives its thread even if the kernel answers late
 }
 
 TEST_EACH_BACKEND("a storm of signals disturbs nothing",
-                  "[submitters][F3][G4][kernel-10][defect-1]") {
+                  "[submitters][F3][G4][kernel-10][defect-1][scenario-17]") {
     constexpr std::size_t kRequests = 3000;
     constexpr std::size_t kSlots = 64;
     test::TempFile file(kSlots * kBlock);

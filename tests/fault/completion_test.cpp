@@ -128,7 +128,7 @@ TEST_EACH_BACKEND("kernel behaviour 3: a transfer that the kernel cancelled unas
 }
 
 TEST_EACH_BACKEND("a failed flush is never tried again, whatever its errno",
-                  "[fault][completion][B3][B4]") {
+                  "[fault][completion][B3][B4][scenario-13]") {
     const test::PatternFile file(1, 15);
     for (const int error : {EIO, EAGAIN, EINTR, ECANCELED, ENOSPC}) {
         test::FaultPlan plan;

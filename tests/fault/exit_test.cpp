@@ -45,7 +45,7 @@ void wait_for_leave(const test::FaultPlan& plan) {
 
 TEST_EACH_BACKEND("kernel behaviour 1: an exit signal that overtakes older reads ends nothing "
                   "before they are back",
-                  "[fault][exit][F9][kernel-1][defect-7][defect-8]") {
+                  "[fault][exit][F9][kernel-1][defect-7][defect-8][scenario-1]") {
     for (const std::uint32_t depth : {1u, 8u}) {
         const test::PatternFile file(depth, 31);
         test::FaultPlan plan;
@@ -90,7 +90,7 @@ TEST_EACH_BACKEND(
 }
 
 TEST_EACH_BACKEND("completions of nothing are not the exit signal: the engine works on",
-                  "[fault][exit][F9][B9]") {
+                  "[fault][exit][F9][B9][scenario-2]") {
     constexpr std::size_t kCount = 50;
     const test::PatternFile file(kCount, 33);
     test::FaultPlan plan;
@@ -199,7 +199,7 @@ TEST_EACH_BACKEND("a request that continues when a shutdown's deadline passes is
 TEST_EACH_BACKEND(
     "defects 8 and 12, kernel behaviour 2: the destructor waits for the kernel before it "
     "gives the context up",
-    "[fault][exit][H11][defect-8][defect-12][kernel-2]") {
+    "[fault][exit][H11][defect-8][defect-12][kernel-2][scenario-3]") {
     const test::PatternFile file(8, 38);
     test::FaultPlan plan;
     plan.hold(every());

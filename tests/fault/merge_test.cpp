@@ -57,7 +57,7 @@ void run_merged(test::Context& io, test::Reads& reads) {
 
 TEST_EACH_BACKEND("a failure in the middle of a merged transfer is one request's, not its "
                   "neighbours'",
-                  "[fault][merge][E10]") {
+                  "[fault][merge][E10][scenario-11]") {
     const test::PatternFile file(kCount, 1);
     for (const std::size_t bad : {std::size_t{0}, std::size_t{3}, kCount - 1}) {
         test::FaultPlan plan;

@@ -73,7 +73,7 @@ std::uint64_t run_chains(test::Context& io, const test::PatternFile& file, std::
 
 TEST_CASE("completions that spill over a tiny completion ring are counted, fetched, and none is "
           "lost",
-          "[fault][ring][uring][G3]") {
+          "[fault][ring][uring][G3][scenario-8]") {
     test::require_backend(Backend::uring);
     constexpr std::size_t kCount = 64;
     const test::PatternFile file(kCount, 61);

@@ -39,7 +39,7 @@ std::vector<std::uint64_t> counting(std::size_t count) {
 }  // namespace
 
 TEST_EACH_BACKEND("a submit call that takes a part of its batch is made again for the rest",
-                  "[fault][submit][F2][kernel-4]") {
+                  "[fault][submit][F2][kernel-4][scenario-9]") {
     constexpr std::size_t kCount = 200;
     const test::PatternFile file(kCount, 1);
     for (const std::size_t part : {1u, 2u, 3u, 7u}) {
@@ -79,7 +79,7 @@ TEST_EACH_BACKEND("defect 1: a submit call interrupted by a signal is made again
 
 TEST_EACH_BACKEND("a shortage of the kernel is waited out, with nothing in flight too, and order "
                   "is kept",
-                  "[fault][submit][F4][G4][defect-5]") {
+                  "[fault][submit][F4][G4][defect-5][scenario-10]") {
     constexpr std::size_t kCount = 40;
     const test::PatternFile file(kCount, 3);
     for (const int error : {EAGAIN, ENOMEM, EBUSY}) {
@@ -101,7 +101,7 @@ TEST_EACH_BACKEND("a shortage of the kernel is waited out, with nothing in fligh
 }
 
 TEST_EACH_BACKEND("defect 5: a long shortage is not met by spinning, and ends well",
-                  "[fault][submit][F4][D9][defect-5]") {
+                  "[fault][submit][F4][D9][defect-5][scenario-10]") {
     constexpr std::size_t kCount = 20;
     const test::PatternFile file(kCount, 4);
     test::FaultPlan plan;
@@ -148,7 +148,7 @@ TEST_EACH_BACKEND("defect 5: with every slot busy the engine sleeps, however muc
 
 TEST_EACH_BACKEND("defect 2: a request that the kernel refuses fails alone, with its errno, at "
                   "the head, in the middle and at the end",
-                  "[fault][submit][F5][G2][defect-2][kernel-4]") {
+                  "[fault][submit][F5][G2][defect-2][kernel-4][scenario-9]") {
     constexpr std::size_t kCount = 8;
     const test::PatternFile file(kCount, 6);
     for (const std::vector<std::size_t>& bad : std::vector<std::vector<std::size_t>>{

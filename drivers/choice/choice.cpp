@@ -108,16 +108,21 @@ bool choose_and_make(const BackendWish& wish, const FeatureSet& disabled,
     }
     if (candidates.make(candidates.self, report.backend, report, error))
         return true;
-    if (report.backend != Backend::uring || report.asked != Backend::automatic)
+    if (report.asked != Backend::automatic)
         return false;
-    candidates.probe(candidates.self, Backend::aio, false, report);
-    if (!report.aio.available)
+    const bool had_uring = report.backend == Backend::uring;
+    const Backend other = had_uring ? Backend::aio : Backend::uring;
+    // The one that came second may not have been looked at.
+    if (had_uring)
+        candidates.probe(candidates.self, other, false, report);
+    if (!(had_uring ? report.aio : report.uring).available)
         return false;
-    std::snprintf(report.reason, sizeof report.reason, "AIO works here; io_uring: %.80s: %.60s",
-                  error.message, std::strerror(error.sys_errno));
-    report.backend = Backend::aio;
+    std::snprintf(report.reason, sizeof report.reason, "%s works here; %s: %.80s: %.60s",
+                  had_uring ? "AIO" : "io_uring", had_uring ? "io_uring" : "AIO", error.message,
+                  std::strerror(error.sys_errno));
+    report.backend = other;
     error = Error();
-    return candidates.make(candidates.self, Backend::aio, report, error);
+    return candidates.make(candidates.self, other, report, error);
 }
 
 }  // namespace v0

@@ -28,9 +28,9 @@ struct Candidates {
 void choose(const BackendWish& wish, const FeatureSet& disabled, bool thorough,
             const Candidates& candidates, ProbeReport& report);
 
-// Chooses and makes. Where nobody asked for io_uring, and its probe went well but making it did
-// not, AIO takes its place. report.backend is what was made. False: the error says why and what to
-// do.
+// Chooses and makes. Where nobody asked for a backend, and the one that was chosen cannot be made
+// although its probe went well, the other takes its place. report.backend is what was made. False:
+// the error says why and what to do.
 bool choose_and_make(const BackendWish& wish, const FeatureSet& disabled,
                      const Candidates& candidates, ProbeReport& report, Error& error);
 

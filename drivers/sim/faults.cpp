@@ -12,6 +12,13 @@ inline namespace v0 {
 namespace {
 
 constexpr std::array<FaultName, kFaultKinds> kNames{{
+    {"set-up", "ENOSYS"},
+    {"set-up", "EPERM"},
+    {"set-up", "EINVAL for a flag"},
+    {"set-up", "ENOMEM"},
+    {"set-up", "EMFILE"},
+    {"set-up", "io_setup EAGAIN"},
+    {"set-up", "opcode probe denied"},
     {"submit", "EAGAIN once"},
     {"submit", "EAGAIN storm"},
     {"submit", "EBUSY"},
@@ -35,8 +42,12 @@ constexpr std::array<FaultName, kFaultKinds> kNames{{
     {"order and time", "stalled"},
     {"order and time", "never"},
     {"order and time", "burst beyond the CQ"},
+    {"process", "allocation fails"},
+    {"process", "helper thread fails"},
+    {"process", "signals interrupt waits"},
+    {"process", "submitting thread exits"},
+    {"process", "kill -9"},
     {"beyond", "EAGAIN or EINTR completion"},
-    {"beyond", "interrupted wait"},
     {"beyond", "AIO context full"},
     {"beyond", "completion spilled over"},
     {"beyond", "stale completion"},
@@ -95,10 +106,22 @@ FaultPlan FaultPlan::drawn(SimRandom& random) {
     constexpr std::uint32_t kOrdinary[] = {300, 1'000, 3'000, 10'000, 30'000, 60'000};
     // These last, or hold on to a slot, so they are rarer.
     constexpr std::uint32_t kLasting[] = {100, 300, 1'000, 4'000};
+    // A context is set up once.
+    constexpr std::uint32_t kOnce[] = {40'000, 150'000};
     FaultPlan plan;
     for (std::size_t i = 0; i < kFaultKinds; ++i) {
         const bool off = random.chance(450'000);
         switch (static_cast<Fault>(i)) {
+        case Fault::setup_enosys:
+        case Fault::setup_eperm:
+        case Fault::setup_einval:
+        case Fault::setup_enomem:
+        case Fault::setup_emfile:
+        case Fault::setup_eagain:
+        case Fault::probe_denied:
+            plan.ppm[i] = random.pick(kOnce);
+            break;
+        case Fault::killed:
         case Fault::eagain_storm:
         case Fault::enter_denied:
         case Fault::stalled:
@@ -118,6 +141,29 @@ FaultPlan FaultPlan::drawn(SimRandom& random) {
 SimFaults::SimFaults(const FaultPlan& plan, std::uint64_t seed) : plan_(plan), random_(seed) {
     for (const Fault fault : kCompletionFaults)
         completion_ppm_ += plan_[fault];
+}
+
+// -- set-up ------------------------------------------------------------------------------------
+
+int SimFaults::setup_answer(bool is_ring) {
+    struct Answer {
+        Fault fault;
+        int error;
+        bool of_rings;
+        bool of_contexts;
+    };
+    constexpr Answer kAnswers[] = {{Fault::setup_enosys, ENOSYS, true, true},
+                                   {Fault::setup_eperm, EPERM, true, true},
+                                   {Fault::setup_enomem, ENOMEM, true, true},
+                                   {Fault::setup_emfile, EMFILE, true, false},
+                                   {Fault::setup_eagain, EAGAIN, false, true}};
+    for (const Answer& answer : kAnswers) {
+        if (!(is_ring ? answer.of_rings : answer.of_contexts) || !strikes(answer.fault))
+            continue;
+        note(answer.fault);
+        return -answer.error;
+    }
+    return 0;
 }
 
 // -- the submit call -------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 //
 // The fault model of the simulated kernel: what it may do wrong, how often, and what it has done.
 //
+//   set-up              is refused with ENOSYS, EPERM, ENOMEM, EMFILE (io_uring) or EAGAIN (AIO);
+//                       is refused with EINVAL for a flag that is too new; the question for
+//                       opcodes is denied
 //   the submit call     answers EAGAIN once, or for a while (a storm); EBUSY (io_uring); EINTR;
 //                       takes only a part; meets a bad entry first in the batch, or further in;
 //                       is denied for a while, with an errno that does not pass (seccomp)
@@ -10,10 +13,14 @@
 //   order and time      an operation overtakes older ones, is delayed, is stalled for seconds,
 //                       never completes unless cancelled; more complete at one moment than the
 //                       completion ring, or one reaping call, can hold
-//   beyond the measure  passing EAGAINs or EINTRs in completions, also many in a row; a wait
-//   interrupted by a signal,
-//                       or waking for nothing; an AIO context with less room than was asked for;
-//                       completions that spill over; a completion of a request long finished
+//   the process         has no memory for a queue, and never a helper thread; has its waits
+//   interrupted by signals, or woken
+//                       for nothing; ends a thread that has submitted, and io_uring cancels
+//                       what of that thread's no device has; is killed, which is looked at from
+//                       the files (the kernel's memory of them survives)
+//   beyond the measure  passing EAGAINs or EINTRs in completions, also many in a row; an AIO
+//                       context with less room than was asked for; completions that spill over; a
+//                       completion of a request long finished
 //
 // What it never does, because no kernel does: lose a completion for good, give two for one
 // operation while its slot waits for it, complete with success what was not done, touch a buffer
@@ -35,6 +42,14 @@ namespace ioengine {
 inline namespace v0 {
 
 enum class Fault : std::uint8_t {
+    // set-up
+    setup_enosys,
+    setup_eperm,
+    setup_einval,
+    setup_enomem,
+    setup_emfile,
+    setup_eagain,
+    probe_denied,
     // the submit call
     eagain_once,
     eagain_storm,
@@ -61,14 +76,19 @@ enum class Fault : std::uint8_t {
     stalled,
     never,
     burst,
+    // the process
+    allocation_fails,
+    thread_fails,
+    interrupted_wait,
+    submitter_exits,
+    killed,
     // beyond the measure
     passing_error,
-    interrupted_wait,
     context_full,
     spilled,
     stale,
 };
-constexpr std::size_t kFaultKinds = 28;
+constexpr std::size_t kFaultKinds = 39;
 static_assert(static_cast<std::size_t>(Fault::stale) + 1 == kFaultKinds);
 
 constexpr std::size_t index_of(Fault fault) noexcept {
@@ -139,6 +159,8 @@ class SimFaults {
   public:
     SimFaults(const FaultPlan& plan, std::uint64_t seed);
 
+    // One attempt to set up a ring, or an AIO context: 0 or -errno.
+    int setup_answer(bool is_ring);
     // One submit call: 0, or the -errno that it answers as a whole.
     int submit_answer(std::uint64_t now_ns, bool has_ebusy);
     // How many of `entries` (at least 1) the call takes.

@@ -23,8 +23,9 @@ struct SimOperation {
     void* data = nullptr;    // plain: the buffer; vectored: the iovecs
     std::uint64_t size = 0;  // plain: bytes; vectored: iovecs; fallocate: bytes
     std::uint64_t offset = 0;
-    int mode = 0;      // fallocate
-    int rw_flags = 0;  // RWF_*
+    int mode = 0;          // fallocate
+    int rw_flags = 0;      // RWF_*
+    bool by_user = false;  // handed over by a thread of the user's, which may exit
 
     // what the kernel makes of it
     std::uint64_t sequence = 0;  // of its entry

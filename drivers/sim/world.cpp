@@ -198,6 +198,19 @@ int SimWorld::cancel(std::uint64_t token) {
     return -ENOENT;
 }
 
+std::size_t SimWorld::submitter_exits() {
+    std::size_t cancelled = 0;
+    for (std::size_t i = in_flight_.size(); i-- > 0;) {
+        const SimOperation& operation = operations_[in_flight_[i].place];
+        if (!operation.by_user || files.is_direct(operation.fd) ||
+            (!files.is_stream(operation.fd) && random_.coin()))
+            continue;
+        finish(i, true);  // the last takes its place, and was looked at before
+        ++cancelled;
+    }
+    return cancelled;
+}
+
 void SimWorld::post(const SimCompletion& completion) {
     // Once one has spilled over, the others queue behind it, so that they keep their order
     // (io_uring/io_uring.c, io_cqe_overflow).
@@ -302,6 +315,7 @@ std::int64_t SimWorld::move(SimOperation& operation, SimFile& file, std::uint64_
 }
 
 std::int64_t SimWorld::run_here(const Request& request) {
+    faults_.note(Fault::thread_fails);
     SimOperation operation;
     operation.action = request.action;
     operation.fd = request.fd;

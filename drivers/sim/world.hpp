@@ -80,6 +80,9 @@ class SimWorld {
     void answer_at_once(const SimOperation& asked, std::int64_t result);
     // 0: it will complete with ECANCELED; -EALREADY: too late; -ENOENT: unknown.
     int cancel(std::uint64_t token);
+    // A thread of the user's exits: what it has handed over is cancelled where it waits for a
+    // stream or for a worker of the kernel, and goes on where a device has it. How many.
+    std::size_t submitter_exits();
     // By a blocking call.
     std::int64_t run_here(const Request& request);
 

@@ -207,6 +207,23 @@ void Contents::settle_allocate(File& file, const Subject& subject, bool done) {
         std::memset(file.bytes.data() + subject.at, 0, hole_end - subject.at);
 }
 
+void Contents::check_acknowledged() const {
+    for (const File& file : files_) {
+        const SimFile& truth = *world_.files.find(file.fd);
+        if (truth.end() < file.end)
+            fail("killed here, a file would be %llu bytes long, of which %llu were acknowledged",
+                 static_cast<unsigned long long>(truth.end()),
+                 static_cast<unsigned long long>(file.end));
+        for (std::uint64_t at = 0; at < file.end; at += kUnit) {
+            const std::uint64_t bytes = std::min(kUnit, file.end - at);
+            if (file.writer[at / kUnit] == 0 &&
+                std::memcmp(truth.bytes.data() + at, file.bytes.data() + at, bytes) != 0)
+                fail("killed here, a file would lack acknowledged bytes at offset %llu",
+                     static_cast<unsigned long long>(at));
+        }
+    }
+}
+
 void Contents::check_all() {
     for (const File& file : files_) {
         const SimFile& truth = *world_.files.find(file.fd);

@@ -44,6 +44,8 @@ class Contents {
 
     // A request has completed with `result`: compares, and takes over what is new. Fails.
     void settle(Subject& subject, std::int64_t result);
+    // If the process ended here: what was acknowledged is in the files. Fails.
+    void check_acknowledged() const;
     // Everything has completed: the files are what they must be. Fails.
     void check_all();
 

@@ -67,6 +67,8 @@ const char* wording(Event event) noexcept {
         return "kernel: request #%" PRIu64 " done by a blocking call: %" PRId64;
     case Event::stale:
         return "kernel: a completion of token %" PRIx64 ", long finished, comes again";
+    case Event::submitter_exits:
+        return "a thread that has submitted exits, and takes %" PRIu64 " requests along";
     case Event::time_passes:
         return "time: nothing can run, on to the next event";
     case Event::gate_closes:

@@ -43,6 +43,7 @@ enum class Event : std::uint8_t {
     withdrawn,
     ran_here,
     stale,
+    submitter_exits,
     // the course of things
     time_passes,
     gate_closes,

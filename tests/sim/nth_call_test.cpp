@@ -73,7 +73,7 @@ sim::Outcome simulate(std::uint64_t seed, sim::Backend backend, const LendingCas
     scene.config.queue_limit = 8;
     scene.aio_events = 6;
     scene.ring.sq_entries = 8;
-    scene.kernel.ready_max = backend == sim::Backend::uring ? 4 : SIZE_MAX;
+    scene.ring_completions = 4;
     scene.requests = 60;
     scene.close_after = 50;
     scene.ending = sim::Ending::in_the_midst;

@@ -22,6 +22,7 @@ struct RunOptions {
 struct RunTotals {
     std::uint64_t seeds = 0;
     std::uint64_t simulations = 0;
+    std::uint64_t refused_setups = 0;  // no simulation came of them
     std::uint64_t requests = 0;
     std::uint64_t failed_requests = 0;
     std::uint64_t ticks = 0;

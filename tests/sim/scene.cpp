@@ -46,14 +46,27 @@ void draw_kernel(Scene& scene, SimRandom& random) {
     scene.ring.sq_entries = std::bit_ceil(depth + 2);
     if (random.chance(300'000))
         scene.ring.sq_entries = std::min(scene.ring.sq_entries, 1u << random.below(5));
-    scene.ring.submit_all = random.coin();
     scene.ring.busy_when_spilled = random.coin();
-    if (scene.backend != Backend::uring)
-        return;
-    scene.kernel.ready_max = 2 * scene.ring.sq_entries;
+    scene.ring_completions = 2 * scene.ring.sq_entries;
     if (scene.faults[Fault::burst] != 0)
-        scene.kernel.ready_max = random.between(1, 16);
-    scene.kernel.burst_min = scene.kernel.ready_max + 1;
+        scene.ring_completions = random.between(1, 16);
+}
+
+void draw_setup(Scene& scene, SimRandom& random) {
+    using Asked = ioengine::Backend;
+    const bool automatic = random.coin();
+    scene.wish = automatic                         ? Asked::automatic
+                 : scene.backend == Backend::uring ? Asked::uring
+                                                   : Asked::aio;
+    // So that `auto` is on AIO, too.
+    if (automatic && scene.backend == Backend::aio)
+        scene.kernel_has_defect = true;
+    if (scene.faults[Fault::setup_einval] != 0) {
+        scene.knows_submit_all = random.coin();
+        scene.knows_sized_cq = random.coin();
+    }
+    if (scene.faults[Fault::setup_enomem] != 0 && random.coin())
+        scene.ring_entries_max = random.pick({8u, 16u, 40u});
 }
 
 void draw_people(Scene& scene, SimRandom& random) {
@@ -86,6 +99,15 @@ const char* backend_name(Backend backend) noexcept {
     return backend == Backend::aio ? "aio" : "uring";
 }
 
+ioengine::SimShape kernel_of(const Scene& scene) noexcept {
+    ioengine::SimShape kernel = scene.kernel;
+    if (scene.backend == Backend::uring) {
+        kernel.ready_max = scene.ring_completions;
+        kernel.burst_min = kernel.ready_max + 1;
+    }
+    return kernel;
+}
+
 Scene draw_scene(std::uint64_t seed, Backend backend) {
     SimRandom random(seed * 2 + static_cast<std::uint64_t>(backend));
     Scene scene;
@@ -96,6 +118,7 @@ Scene draw_scene(std::uint64_t seed, Backend backend) {
     draw_kernel(scene, random);
     draw_people(scene, random);
     draw_merging(scene, random);
+    draw_setup(scene, random);
     return scene;
 }
 

@@ -6,6 +6,8 @@
 #include "drivers/sim/world.hpp"
 #include "lib/shared_context.hpp"
 
+#include <ioengine/options.hpp>
+
 #include <cstdint>
 
 namespace sim {
@@ -26,9 +28,17 @@ struct Scene {
     ioengine::ContextConfig config;
     ioengine::FaultPlan faults;
 
+    // the set-up; see setup.hpp
+    ioengine::Backend wish = ioengine::Backend::automatic;
+    bool kernel_has_defect = false;  // that speaks against io_uring
+    bool knows_submit_all = true;
+    bool knows_sized_cq = true;
+    std::uint32_t ring_entries_max = UINT32_MAX;  // locked memory for more there is not
+
     // the kernel
     ioengine::SimShape kernel;
     ioengine::SimRingShape ring;
+    std::size_t ring_completions = SIZE_MAX;  // more spill over
     std::uint32_t aio_events = 0;
     bool native_fsync = true;
     bool has_fallocate = true;
@@ -52,6 +62,9 @@ struct Scene {
     std::uint32_t wakes_ppm = 0;  // a parked submitter wakes for nothing
     std::uint64_t tick_max_ns = 0;
 };
+
+// `kernel`, for the backend that was chosen.
+ioengine::SimShape kernel_of(const Scene& scene) noexcept;
 
 Scene draw_scene(std::uint64_t seed, Backend backend);
 

@@ -29,6 +29,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace sim {
 
@@ -45,7 +46,7 @@ class Simulation {
     template <DriverMaker<D> Make>
     Simulation(const Scene& scene, SubjectPool& pool, History& history, bool verbose, Make&& make)
         : scene_(scene), history_(begun(history, verbose)), pool_(pool),
-          random_(scene.seed ^ 0x7469636bULL), world_(scene.kernel, scene.faults, scene.seed),
+          random_(scene.seed ^ 0x7469636bULL), world_(kernel_of(scene), scene.faults, scene.seed),
           contents_(world_, random_), sink_(scene_, history, random_.next()),
           context_(config(), log_), driver_(make(scene_, world_, context_)),
           oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
@@ -56,14 +57,16 @@ class Simulation {
                   scene.backend == Backend::uring),
           waiting_({context_, world_, history, oracle_, pool, user_, *driver_, poll_, side_},
                    scene_.waiters, random_.next()) {
-        context_.callers_step = {[](void* self) {
-                                     auto& simulation = *static_cast<Simulation*>(self);
-                                     simulation.user_.push_succeeded();
-                                     ioengine::submit_as_caller<D>(simulation.context_,
-                                                                   simulation.side_,
-                                                                   *simulation.driver_, nullptr);
-                                 },
-                                 this};
+        context_.callers_step = {
+            [](void* self) {
+                auto& simulation = *static_cast<Simulation*>(self);
+                simulation.user_.push_succeeded();
+                const bool outer = std::exchange(simulation.user_hands_over_, true);
+                ioengine::submit_as_caller<D>(simulation.context_, simulation.side_,
+                                              *simulation.driver_, nullptr);
+                simulation.user_hands_over_ = outer;
+            },
+            this};
         watch();
     }
 
@@ -108,6 +111,7 @@ class Simulation {
     // False if nobody could run.
     bool tick();
     bool run_somebody();
+    void submitter_exits();
     bool can_run(std::size_t actor) const;
     void run(std::size_t actor);
     std::uint64_t next_moment_ns() const noexcept;
@@ -152,6 +156,7 @@ class Simulation {
     Waiting<D> waiting_;
 
     bool calm_ = false;
+    bool user_hands_over_ = false;  // inside a step of a caller
     std::uint64_t ticks_ = 0;
     std::uint64_t progress_ = 0;  // accepted and noticed requests, and when that last changed
     std::uint64_t progress_tick_ = 0;

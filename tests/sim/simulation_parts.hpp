@@ -135,11 +135,27 @@ bool Simulation<D>::tick() {
         glance();
     nobody_sleeps_over_work();
     world_.advance_to(world_.now_ns() + random_.below(scene_.tick_max_ns));
+    if (scene_.backend == Backend::uring &&
+        world_.faults().strikes(ioengine::Fault::submitter_exits))
+        submitter_exits();
+    if (world_.faults().strikes(ioengine::Fault::killed)) {
+        world_.faults().note(ioengine::Fault::killed);
+        contents_.check_acknowledged();
+    }
     if (!calm_ && submitter_.parked() && random_.chance(scene_.wakes_ppm)) {
         submitter_.act();
         return true;
     }
     return run_somebody();
+}
+
+template <ioengine::Driver D>
+void Simulation<D>::submitter_exits() {
+    const std::size_t cancelled = world_.submitter_exits();
+    if (cancelled == 0)
+        return;
+    world_.faults().note(ioengine::Fault::submitter_exits);
+    history_.add(Event::submitter_exits, cancelled);
 }
 
 template <ioengine::Driver D>
@@ -295,6 +311,7 @@ void Simulation<D>::watch() {
         auto& simulation = *static_cast<Simulation*>(self);
         Subject* const subject = simulation.subject_of(operation.token);
         operation.subject = subject;
+        operation.by_user = simulation.user_hands_over_;
         if (subject != nullptr && simulation.submitter_.has_cancelled())
             fail("request #%llu is given to the kernel after everything was cancelled",
                  static_cast<unsigned long long>(subject->number));
@@ -402,7 +419,7 @@ void Simulation<D>::count_call(ioengine::SimCall call, std::int64_t count, int a
 // Somebody who is not already in the middle of something may run here.
 template <ioengine::Driver D>
 void Simulation<D>::seam() {
-    if (nested_ >= kNestedMax || !random_.chance(scene_.seam_ppm))
+    if (nested_ >= kNestedMax || user_.is_short_of_memory() || !random_.chance(scene_.seam_ppm))
         return;
     ++nested_;
     run_somebody();

@@ -5,6 +5,7 @@
 
 #include "lib/validate.hpp"
 #include "tests/sim/failure.hpp"
+#include "tests/support/scarce_memory.hpp"
 
 #include <cerrno>
 #include <utility>
@@ -15,6 +16,7 @@ using ioengine::Acceptance;
 using ioengine::Channel;
 using ioengine::ErrorCode;
 using ioengine::EventCount;
+using ioengine::Fault;
 
 namespace {
 
@@ -98,7 +100,7 @@ Acceptance User::try_submit(std::vector<Subject*>& subjects) {
     }
     first.followers = static_cast<std::uint16_t>(subjects.size() - 1);
     auto* const outer = std::exchange(pushing_, &subjects);  // a callback may come in between
-    const Acceptance acceptance = context_.push(first, first.channel);
+    const Acceptance acceptance = push(first);
     if (acceptance && pushing_ == &subjects)
         push_succeeded();
     pushing_ = outer;
@@ -107,6 +109,19 @@ Acceptance User::try_submit(std::vector<Subject*>& subjects) {
     first.followers = 0;
     for (Subject* const subject : subjects)
         ioengine::request_state::set_idle(*subject);
+    return acceptance;
+}
+
+// Now and then there is no memory for a block of the queue, if it needs one.
+Acceptance User::push(ioengine::Request& request) {
+    if (short_of_memory_ || !world_.faults().strikes(Fault::allocation_fails))
+        return context_.push(request, request.channel);
+    const test::ScarceMemory none(0);
+    short_of_memory_ = true;
+    const Acceptance acceptance = context_.push(request, request.channel);
+    short_of_memory_ = false;
+    if (acceptance.code() == ErrorCode::no_memory)
+        world_.faults().note(Fault::allocation_fails);
     return acceptance;
 }
 
@@ -134,7 +149,8 @@ void User::submit_neighbours() {
     const Acceptance acceptance = try_submit(subjects);
     if (acceptance)
         return;
-    if (acceptance.code() != ErrorCode::shutting_down && acceptance.code() != ErrorCode::queue_full)
+    if (acceptance.code() != ErrorCode::shutting_down &&
+        acceptance.code() != ErrorCode::queue_full && acceptance.code() != ErrorCode::no_memory)
         fail("requests that go as one are refused with code %d",
              static_cast<int>(acceptance.code()));
     for (Subject* const subject : subjects)
@@ -162,6 +178,8 @@ void User::refused(Subject& subject, ErrorCode code, std::uint32_t seen, bool in
         }
         break;
     }
+    case ErrorCode::no_memory:
+        break;  // looked at in push()
     default:
         fail("a well-formed request is refused with code %d", static_cast<int>(code));
     }
@@ -236,7 +254,7 @@ void User::on_notice(Subject& subject) {
     const std::uint64_t token = subject.entered ? subject.token : 0;
     world_.seam();
     // Its slot is free, or somebody else's, so its completion means nothing any more.
-    if (token != 0 && world_.faults().strikes(ioengine::Fault::stale)) {
+    if (token != 0 && world_.faults().strikes(Fault::stale)) {
         constexpr std::int64_t kResults[] = {0, 512, 4096, -EIO, -ECANCELED};
         history_.add(Event::stale, token);
         world_.repeat_stale({token, random_.pick(kResults)});

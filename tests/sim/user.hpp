@@ -36,6 +36,8 @@ class User {
     bool runnable() const noexcept;
     // When it stops thinking, if it does; else in the past.
     std::uint64_t thinks_until_ns() const noexcept { return thinks_until_ns_; }
+    // Inside a submission that finds no memory: nobody else may run, since theirs would not either.
+    bool is_short_of_memory() const noexcept { return short_of_memory_; }
     bool waits_for_space() const noexcept { return waiting_ != nullptr; }
     void act();
 
@@ -70,6 +72,7 @@ class User {
     // Right behind each other, to go as one.
     void submit_neighbours();
     ioengine::Acceptance try_submit(std::vector<Subject*>& subjects);
+    ioengine::Acceptance push(ioengine::Request& request);
     void refused(Subject& subject, ioengine::ErrorCode code, std::uint32_t seen, bool in_callback);
     void make_a_mistake();
     void submit_twice();
@@ -116,7 +119,8 @@ class User {
         ioengine::Channel channel = ioengine::Channel::automatic;
     } last_;
     bool is_neighbour_ = false;  // what is being described
-    bool parked_ = false;        // on the event count of those who wait
+    bool short_of_memory_ = false;
+    bool parked_ = false;  // on the event count of those who wait
     ioengine::Channel waiting_channel_ = ioengine::Channel::automatic;
 };
 

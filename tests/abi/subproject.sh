@@ -19,10 +19,12 @@ mkdir -p "$outer/subprojects"
 cp "$here/consumer/consumer.cpp" "$here/consumer/meson.build" "$outer"
 ln -s "$root" "$outer/subprojects/ioengine"
 
-# Only ioengine comes from the subproject, even if it is installed too; nothing is downloaded.
+# Only ioengine comes from the subproject, even if it is installed too; nothing is downloaded. As
+# one file it compiles in a fifth of the time.
 configures() {
     CXX="${cxx[*]}" "$meson" setup "$work/build" "$outer" --wrap-mode=nodownload \
-        --force-fallback-for=ioengine -Doptimization=0 -Ddebug=false -Dioengine:tools=disabled
+        --force-fallback-for=ioengine -Dunity=on -Dunity_size=100 \
+        -Doptimization=0 -Ddebug=false -Dioengine:tools=disabled
 }
 
 # As a part of something else it brings neither tests nor examples.

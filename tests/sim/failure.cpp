@@ -27,8 +27,8 @@ Story& story() noexcept {
         now.history->print_last(kEventsShown);
     }
     if (now.replays)
-        std::printf("replay: ioengine-sim --backend %s --seed %" PRIu64 " --seeds 1\n", now.backend,
-                    now.seed);
+        std::printf("replay: ioengine-sim --backend %s --seed %" PRIu64 " --seeds 1%s\n",
+                    now.backend, now.seed, now.less);
     std::fflush(stdout);
     ::_exit(1);
 }

@@ -14,7 +14,8 @@ struct Story {
     const History* history = nullptr;
     std::uint64_t seed = 0;
     const char* backend = "";
-    bool replays = true;  // ioengine-sim with this seed tells it again
+    bool replays = true;    // ioengine-sim with this seed tells it again
+    const char* less = "";  // and with these options
 };
 void set_story(const Story& story) noexcept;
 

@@ -3,6 +3,7 @@
 // ioengine-sim: runs simulations from the command line, to search and to replay.
 #include "tests/sim/failure.hpp"
 #include "tests/sim/runs.hpp"
+#include "tests/sim/shrink.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -15,12 +16,18 @@ constexpr int kUsage = 2;
 
 constexpr char kHelp[] =
     R"(Usage: ioengine-sim [--seed N] [--seeds COUNT] [--requests N] [--backend aio|uring|both] [--verbose]
+                    [--without FAULT]... [--scene-requests N] [--shrink]
 
   --seed N       the first seed (1)
   --seeds COUNT  how many seeds, one after the other (as many as --requests needs)
   --requests N   ends once so many requests were accepted, all seeds together (1000000)
   --backend B    aio, uring, or each seed on both (both)
   --verbose      prints every event
+  --without F    without this kind of fault, by the name in the table at the end; may be repeated
+  --scene-requests N
+                 at most N requests in each simulation
+  --shrink       with --seed N --seeds 1 --backend B, which fail: finds fewer faults and requests
+                 with which they still fail, and runs those
 
 The same seed gives the same history, whose digest is printed. Exits 0 if the contract held and, unless
 --seeds was given, every kind of fault was injected; 1 if not, with the command that replays it.
@@ -57,6 +64,7 @@ int main(int argc, char** argv) {
     sim::RunOptions options;
     options.backends = sim::all_backends();
     bool some_seeds = false;
+    bool shrinks = false;
     for (int i = 1; i < argc; ++i) {
         const auto is = [&](const char* name) { return std::strcmp(argv[i], name) == 0; };
         const char* const value = i + 1 < argc ? argv[i + 1] : nullptr;
@@ -68,13 +76,22 @@ int main(int argc, char** argv) {
             options.verbose = true;
             continue;
         }
+        if (is("--shrink")) {
+            shrinks = true;
+            continue;
+        }
         if (is("--seed"))
             options.seed = number(value);
         else if (is("--seeds"))
             options.seeds_max = number(value), some_seeds = true;
         else if (is("--requests"))
             options.requests = number(value);
-        else if (is("--backend"))
+        else if (is("--scene-requests"))
+            options.scene_requests = number(value);
+        else if (is("--without")) {
+            if (value == nullptr || !sim::leave_out(options, value))
+                usage("--without needs a fault of the table that a run ends with");
+        } else if (is("--backend"))
             options.backends = backends(value);
         else
             usage("unknown argument");
@@ -82,6 +99,11 @@ int main(int argc, char** argv) {
     }
     if (some_seeds)
         options.requests = UINT64_MAX;
+    if (shrinks) {
+        if (options.seeds_max != 1 || options.backends.size() != 1)
+            usage("--shrink needs --seed N --seeds 1 --backend B");
+        options = sim::shrink(options);
+    }
     sim::tell_story_on_crash();
     const sim::RunTotals totals = sim::run(options);
     sim::print_totals(totals);

@@ -40,6 +40,17 @@ Outcome simulate(const Scene& scene, SubjectPool& pool, History& history, bool v
     fail("this build is without that backend");
 }
 
+void make_less_of(Scene& scene, const RunOptions& options) {
+    for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i)
+        if (options.without[i])
+            scene.faults.ppm[i] = 0;
+    if (options.scene_requests == 0 || scene.requests <= options.scene_requests)
+        return;
+    if (scene.close_after != UINT64_MAX)
+        scene.close_after = scene.close_after * options.scene_requests / scene.requests;
+    scene.requests = options.scene_requests;
+}
+
 // What the other backend's kernel never does.
 bool is_of_rings(Fault fault) {
     switch (fault) {
@@ -73,18 +84,20 @@ RunTotals run(const RunOptions& options) {
     RunTotals totals;
     SubjectPool pool(kSubjects);
     const auto history = std::make_unique<History>();
+    const std::string less = less_of(options);
     for (std::uint64_t seed = options.seed;
          totals.seeds < options.seeds_max && totals.requests < options.requests; ++seed) {
         for (const Backend backend : options.backends) {
-            set_story({nullptr, seed, backend_name(backend)});
+            set_story({nullptr, seed, backend_name(backend), true, less.c_str()});
             Scene scene = draw_scene(seed, backend);
+            make_less_of(scene, options);
             const SetupOutcome setup = set_up(scene);
             totals.faults.add(setup.faults);
             if (!setup.made) {
                 ++totals.refused_setups;
                 continue;
             }
-            set_story({history.get(), seed, backend_name(backend)});
+            set_story({history.get(), seed, backend_name(backend), true, less.c_str()});
             const Outcome outcome = simulate(scene, pool, *history, options.verbose);
             totals.simulations += 1;
             totals.requests += outcome.requests;
@@ -100,6 +113,26 @@ RunTotals run(const RunOptions& options) {
     }
     set_story({});
     return totals;
+}
+
+std::string less_of(const RunOptions& options) {
+    std::string line;
+    for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i)
+        if (options.without[i])
+            line += std::string(" --without '") + name_of(static_cast<Fault>(i)).name + '\'';
+    if (options.scene_requests != 0)
+        line += " --scene-requests " + std::to_string(options.scene_requests);
+    return line;
+}
+
+bool leave_out(RunOptions& options, const std::string& name) {
+    for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i) {
+        if (name_of(static_cast<Fault>(i)).name != name)
+            continue;
+        options.without.set(i);
+        return true;
+    }
+    return false;
 }
 
 std::vector<Fault> missing_faults(const RunTotals& totals, const std::vector<Backend>& backends) {

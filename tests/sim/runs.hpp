@@ -6,7 +6,9 @@
 #include "drivers/sim/faults.hpp"
 #include "tests/sim/scene.hpp"
 
+#include <bitset>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace sim {
@@ -17,6 +19,9 @@ struct RunOptions {
     std::uint64_t requests = 1'000'000;    // or when so many have been accepted
     std::vector<Backend> backends;         // each seed on each of them
     bool verbose = false;
+    // To make less of a seed; see shrink.hpp.
+    std::bitset<ioengine::kFaultKinds> without;  // these kinds of faults
+    std::uint64_t scene_requests = 0;            // at most so many in a simulation; 0: as drawn
 };
 
 struct RunTotals {
@@ -29,6 +34,11 @@ struct RunTotals {
     std::uint64_t digest = 0;  // of all histories in order
     ioengine::FaultCounts faults;
 };
+
+// What has to be added to the command line that replays a seed, or nothing.
+std::string less_of(const RunOptions& options);
+// False if there is no such kind.
+bool leave_out(RunOptions& options, const std::string& name);
 
 // The backends of this build.
 std::vector<Backend> all_backends();

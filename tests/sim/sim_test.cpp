@@ -69,6 +69,26 @@ TEST_CASE("the same seed gives the same history, another seed another one") {
     }
 }
 
+TEST_CASE("a simulation can be made less: what is left out does not happen") {
+    sim::RunOptions options;
+    options.seeds_max = 20;
+    options.requests = UINT64_MAX;
+    options.backends = sim::all_backends();
+    options.scene_requests = 40;
+    REQUIRE(sim::leave_out(options, "EIO"));
+    REQUIRE(sim::leave_out(options, "EAGAIN storm"));
+    REQUIRE_FALSE(sim::leave_out(options, "EOI"));
+    REQUIRE(sim::less_of(options) ==
+            " --without 'EAGAIN storm' --without 'EIO' --scene-requests 40");
+    const sim::RunTotals totals = sim::run(options);
+    REQUIRE(totals.simulations > 20);
+    REQUIRE(totals.faults.of(ioengine::Fault::eio) == 0);
+    REQUIRE(totals.faults.of(ioengine::Fault::eagain_storm) == 0);
+    REQUIRE(totals.faults.of(ioengine::Fault::enodata) > 0);
+    // And what is needed to use every slot again, once the faults are over.
+    REQUIRE(totals.requests < totals.simulations * 1'000);
+}
+
 TEST_CASE("a simulation that finds something prints the command that replays it") {
     const test::ChildOutcome outcome = test::run_child([]() -> int {
         ioengine::SimWorld world({}, {}, 1);

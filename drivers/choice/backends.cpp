@@ -17,7 +17,9 @@
 #include "drivers/uring/uring_backend.hpp"
 #endif
 
+#include <memory>
 #include <sys/utsname.h>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {

@@ -117,9 +117,11 @@ bool choose_and_make(const BackendWish& wish, const FeatureSet& disabled,
         candidates.probe(candidates.self, other, false, report);
     if (!(had_uring ? report.aio : report.uring).available)
         return false;
-    std::snprintf(report.reason, sizeof report.reason, "%s works here; %s: %.80s: %.60s",
-                  had_uring ? "AIO" : "io_uring", had_uring ? "io_uring" : "AIO", error.message,
-                  std::strerror(error.sys_errno));
+    // What comes second had something against it: a known defect, or nothing worse than its cost.
+    std::snprintf(report.reason, sizeof report.reason, "%s works here%s; %s: %.60s: %.40s",
+                  had_uring ? "AIO" : "io_uring",
+                  had_uring ? "" : ", but for a known defect of this kernel",
+                  had_uring ? "io_uring" : "AIO", error.message, std::strerror(error.sys_errno));
     report.backend = other;
     error = Error();
     return candidates.make(candidates.self, other, report, error);

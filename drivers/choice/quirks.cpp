@@ -59,8 +59,8 @@ bool note_quirks(const char* release, bool overridden, ProbeReport& report) noex
         QuirkProbe& entry = report.quirks[report.quirk_count++];
         put_text(entry.name, quirk.name);
         put_text(entry.note, quirk.note);
-        entry.applied = quirk.against_uring && !overridden;
-        against_uring |= entry.applied;
+        entry.applied = !overridden;
+        against_uring |= entry.applied && quirk.against_uring;
     }
     return against_uring;
 }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <ctime>
 #include <new>
+#include <sys/resource.h>
 
 // Debian 12's headers know it; older ones may not. Linux 5.18.
 #ifndef IORING_SETUP_SUBMIT_ALL
@@ -56,7 +57,12 @@ int LinuxUring::make_ring(UringRingSetup& ring) noexcept {
     return 0;
 }
 
-bool LinuxUring::awaits_memory() noexcept {
+bool LinuxUring::awaits_memory(const UringRingSetup& ring) noexcept {
+    rlimit limit{};
+    const std::uint64_t bytes = std::uint64_t{ring.sq_entries} * sizeof(io_uring_sqe) +
+                                std::uint64_t{ring.cq_entries} * sizeof(io_uring_cqe);
+    if (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && bytes > limit.rlim_cur)
+        return false;  // it would not fit in an empty account
     const std::uint64_t closed_ns = g_closed_ns.load(std::memory_order_relaxed);
     if (closed_ns == 0 || now_ns() - closed_ns > kTakenApartNs || memory_awaited_ == kMomentsMax)
         return false;
@@ -107,6 +113,8 @@ bool LinuxUring::overflowed() noexcept {
 void LinuxUring::destroy() noexcept {
     if (ring_ == nullptr)
         return;
+    // Before as well: another thread may find no memory in between.
+    g_closed_ns.store(now_ns(), std::memory_order_relaxed);
     ::io_uring_queue_exit(&ring_->ring);
     g_closed_ns.store(now_ns(), std::memory_order_relaxed);
     ring_.reset();

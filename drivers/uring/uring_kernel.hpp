@@ -47,9 +47,9 @@ class LinuxUring : public LinuxFiles {
 
     // Sets up this ring, and fills in the sizes that it got. 0 or -errno.
     int make_ring(UringRingSetup& ring) noexcept;
-    // After -ENOMEM: true, a moment later, if this process has closed a ring lately, whose memory
-    // may still count. False in the end.
-    bool awaits_memory() noexcept;
+    // After -ENOMEM for this ring: true, a moment later, if this process has closed a ring lately,
+    // whose memory may still count. False in the end, and if the limit is too low in any case.
+    bool awaits_memory(const UringRingSetup& ring) noexcept;
     // By IORING_REGISTER_PROBE, Linux 5.6; none if that is denied.
     UringOpcodes opcodes() noexcept;
 

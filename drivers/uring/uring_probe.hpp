@@ -25,7 +25,7 @@ inline namespace v0 {
 template <class K>
 concept RingMaker = requires(K& kernel, UringRingSetup& ring, int fd) {
     { kernel.make_ring(ring) } -> std::same_as<int>;
-    { kernel.awaits_memory() } -> std::same_as<bool>;
+    { kernel.awaits_memory(ring) } -> std::same_as<bool>;
     { kernel.opcodes() } -> std::same_as<UringOpcodes>;
     { kernel.open_scratch() } -> std::same_as<int>;
     kernel.close_scratch(fd);
@@ -67,7 +67,7 @@ int set_up_ring(K& kernel, UringRingSetup& ring) noexcept {
             ring.submit_all = false;
         } else if (rc == -EINVAL && ring.sized_cq) {
             ring.sized_cq = false;
-        } else if (rc == -ENOMEM && kernel.awaits_memory()) {
+        } else if (rc == -ENOMEM && kernel.awaits_memory(ring)) {
             continue;
         } else if (rc == -ENOMEM && ring.sq_entries > kSmallest) {
             ring.sq_entries = (ring.sq_entries + 1) / 2;

@@ -36,7 +36,9 @@ TEST_EACH_BACKEND("a group's requests are all done after wait(), each with its r
         for (std::size_t i = 0; i < blocks.count; ++i)
             REQUIRE(group.read(blocks.file.direct_fd(), {blocks.at(i), kBlock}, i * kBlock,
                                &results[i]));
-        REQUIRE_FALSE(group.done());
+        // Nothing begins before somebody waits, unless the submitter takes it at once.
+        if (test::in_force(io, "callback_lending"))
+            REQUIRE_FALSE(group.done());
         REQUIRE(group.wait() == ErrorCode::none);
         REQUIRE(group.done());
         REQUIRE(group.outcome().bytes() == blocks.count * kBlock);

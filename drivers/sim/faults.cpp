@@ -132,7 +132,7 @@ FaultPlan FaultPlan::drawn(SimRandom& random) {
             plan.ppm[i] = random.pick(kOrdinary);
             break;
         }
-        if (off)
+        if (off || static_cast<Fault>(i) == Fault::thread_fails)
             plan.ppm[i] = 0;
     }
     return plan;

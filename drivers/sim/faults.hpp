@@ -14,10 +14,9 @@
 //                       never completes unless cancelled; more complete at one moment than the
 //                       completion ring, or one reaping call, can hold
 //   the process         has no memory for a queue, and never a helper thread; has its waits
-//   interrupted by signals, or woken
-//                       for nothing; ends a thread that has submitted, and io_uring cancels
-//                       what of that thread's no device has; is killed, which is looked at from
-//                       the files (the kernel's memory of them survives)
+//                       interrupted by signals, or woken for nothing; ends a thread that has
+//                       submitted, and io_uring cancels what of that thread's no device has; is
+//                       killed, which is looked at from the files
 //   beyond the measure  passing EAGAINs or EINTRs in completions, also many in a row; an AIO
 //                       context with less room than was asked for; completions that spill over; a
 //                       completion of a request long finished

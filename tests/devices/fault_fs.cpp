@@ -10,7 +10,7 @@
 //   short       a read gives at most 1000 bytes
 //   empty       reads from block 5 on give nothing, although the file is longer
 //   slow        every transfer takes 20 ms
-//   full        writes behind block 5 have no space: ENOSPC
+//   full        writes from block 5 on have no space: ENOSPC
 //   unsynced    an fsync after a write fails once, with EIO
 //
 // Nothing is cached (FOPEN_DIRECT_IO), so each transfer of the engine comes here as it is.
@@ -19,7 +19,6 @@
 #include "tests/devices/fault_fs.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>

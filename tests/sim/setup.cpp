@@ -19,6 +19,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <utility>
 
 namespace sim {
 
@@ -84,7 +85,9 @@ class Ring : public ioengine::SimUring {
         static_cast<SimUring&>(*this) = SimUring(*at_, shape);
         return 0;
     }
-    bool awaits_memory() { return ++memory_awaited_ < 3 && at_->faults().random().coin(); }
+    bool awaits_memory(const ioengine::UringRingSetup&) {
+        return ++memory_awaited_ < 3 && at_->faults().random().coin();
+    }
     ioengine::UringOpcodes opcodes() {
         if (!at_->faults().strikes(Fault::probe_denied))
             return {scene_->has_fallocate, scene_->has_sync_file_range, true};

@@ -54,8 +54,8 @@ void shrink_faults(RunOptions& options) {
         if (scene.faults.ppm[i] == 0)
             continue;
         RunOptions without = options;
-        without.without.set(i);
-        if (fails(without))
+        const auto fault = static_cast<ioengine::Fault>(i);
+        if (leave_out(without, ioengine::name_of(fault).name) && fails(without))
             options = without;
     }
 }

@@ -77,12 +77,15 @@ TEST_CASE("a simulation can be made less: what is left out does not happen") {
     options.scene_requests = 40;
     REQUIRE(sim::leave_out(options, "EIO"));
     REQUIRE(sim::leave_out(options, "EAGAIN storm"));
+    REQUIRE(sim::leave_out(options, "EINVAL for a flag"));
     REQUIRE_FALSE(sim::leave_out(options, "EOI"));
-    REQUIRE(sim::less_of(options) ==
-            " --without 'EAGAIN storm' --without 'EIO' --scene-requests 40");
+    REQUIRE_FALSE(sim::leave_out(options, "completion spilled over"));
+    REQUIRE(sim::less_of(options) == " --without 'EINVAL for a flag' --without 'EAGAIN storm' "
+                                     "--without 'EIO' --scene-requests 40");
     const sim::RunTotals totals = sim::run(options);
     REQUIRE(totals.simulations > 20);
     REQUIRE(totals.faults.of(ioengine::Fault::eio) == 0);
+    REQUIRE(totals.faults.of(ioengine::Fault::setup_einval) == 0);
     REQUIRE(totals.faults.of(ioengine::Fault::eagain_storm) == 0);
     REQUIRE(totals.faults.of(ioengine::Fault::enodata) > 0);
     // And what is needed to use every slot again, once the faults are over.

@@ -138,10 +138,6 @@ bool Simulation<D>::tick() {
     if (scene_.backend == Backend::uring &&
         world_.faults().strikes(ioengine::Fault::submitter_exits))
         submitter_exits();
-    if (world_.faults().strikes(ioengine::Fault::killed)) {
-        world_.faults().note(ioengine::Fault::killed);
-        contents_.check_acknowledged();
-    }
     if (!calm_ && submitter_.parked() && random_.chance(scene_.wakes_ppm)) {
         submitter_.act();
         return true;
@@ -419,6 +415,10 @@ void Simulation<D>::count_call(ioengine::SimCall call, std::int64_t count, int a
 // Somebody who is not already in the middle of something may run here.
 template <ioengine::Driver D>
 void Simulation<D>::seam() {
+    if (world_.faults().strikes(ioengine::Fault::killed)) {
+        world_.faults().note(ioengine::Fault::killed);
+        contents_.check_acknowledged();
+    }
     if (nested_ >= kNestedMax || user_.is_short_of_memory() || !random_.chance(scene_.seam_ppm))
         return;
     ++nested_;

@@ -89,23 +89,16 @@ struct Place {
             nth::pattern(block.data(), i);
             source.put(block.data(), block.size(), i * nth::kBlock);
         }
-        REQUIRE(::pipe(pipe) == 0);
     }
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
-    ~Place() {
-        ::munmap(report, sizeof *report);
-        ::close(pipe[0]);
-        ::close(pipe[1]);
-    }
+    ~Place() { ::munmap(report, sizeof *report); }
     nth::Stage::Files files() const {
-        return {
-            source.fd(), source.direct_fd(), scratch.fd(), scratch.direct_fd(), {pipe[0], pipe[1]}};
+        return {source.fd(), source.direct_fd(), scratch.fd(), scratch.direct_fd()};
     }
 
     test::TempFile source;
     test::TempFile scratch;
-    int pipe[2];
     nth::Report* report;
     pid_t child = 0;
     std::uint64_t n = 0;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <pthread.h>
 #include <sys/uio.h>
+#include <unistd.h>
 #include <utility>
 
 namespace nth {
@@ -429,15 +430,23 @@ void shutdown_with_a_deadline(Stage& stage, Context& io) {
 void what_never_comes(Stage& stage) {
     if (stage.backend() == Backend::aio)
         return create_and_destroy(stage);  // AIO would wait for the pipe inside the submit call
-    auto io = stage.create(with(2));
-    if (!io)
-        return;
-    for (std::size_t i = 0; i < 5; ++i)
-        stage.may_be_cancelled(i);
-    stage.op(0, 0).prepare_read(stage.files.pipe[0], stage.buffer(0), 1, 0);
-    stage.accepted(0, io->submit(stage.event(0)));
-    reads(stage, *io, 1, 4);
-    static_cast<void>(io->shutdown(20ms));
+    int pipe[2];
+    if (::pipe(pipe) != 0)
+        return stage.require(false, "a pipe can be had");
+    {
+        auto io = stage.create(with(2));
+        if (io) {
+            for (std::size_t i = 0; i < 5; ++i)
+                stage.may_be_cancelled(i);
+            stage.op(0, 0).prepare_read(pipe[0], stage.buffer(0), 1, 0);
+            stage.accepted(0, io->submit(stage.event(0)));
+            reads(stage, *io, 1, 4);
+            static_cast<void>(io->shutdown(20ms));
+        }
+        // Where the question for opcodes was denied, nothing is cancelled in the kernel.
+        ::close(pipe[1]);
+    }
+    ::close(pipe[0]);
 }
 
 void a_buffer_of_ours(Stage& stage) {

@@ -46,7 +46,6 @@ class Stage {
         int source_direct = -1;
         int scratch = -1;
         int scratch_direct = -1;
-        int pipe[2] = {-1, -1};
     };
 
     Stage(ioengine::Backend backend, const Files& given, Report& report);

@@ -130,6 +130,12 @@ test::Fd LoopDevice::open(int flags) const {
     return test::Fd(::open(path_.c_str(), flags | O_CLOEXEC));
 }
 
+int LoopDevice::keep_apart() const {
+    const std::string path = "/sys/block" + path_.substr(path_.rfind('/')) + "/queue/nomerges";
+    const test::Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    return file.valid() && ::write(file.get(), "2", 1) == 1 ? 0 : -errno;
+}
+
 int LoopDevice::throttle(std::uint64_t per_second) {
     struct stat about {};
     if (::fstat(device_.get(), &about) != 0)

@@ -44,6 +44,8 @@ class LoopDevice {
     bool valid() const { return why_not_.empty(); }
     const std::string& why_not() const { return why_not_; }
     test::Fd open(int flags) const;
+    // Neighbouring requests stay what they are. 0 or -errno.
+    int keep_apart() const;
     // Lets it do so many reads, and writes, a second; 0: as many as it can. 0 or -errno.
     int throttle(std::uint64_t per_second);
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <sys/types.h>
+#include <unistd.h>
 
 namespace devices {
 
@@ -31,6 +32,7 @@ class FaultFs {
     std::string directory_;
     std::string why_not_;
     pid_t server_ = -1;
+    const pid_t owner_ = ::getpid();
 };
 
 // A block device over a file.

@@ -40,6 +40,10 @@ Outcome simulate(const Scene& scene, SubjectPool& pool, History& history, bool v
     fail("this build is without that backend");
 }
 
+void mix(std::uint64_t& digest, std::uint64_t value) noexcept {
+    digest = (digest ^ value) * 0x9e3779b97f4a7c15ULL;
+}
+
 void make_less_of(Scene& scene, const RunOptions& options) {
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i)
         if (options.without[i])
@@ -105,6 +109,7 @@ RunTotals run(const RunOptions& options) {
             totals.faults.add(setup.faults);
             if (!setup.made) {
                 ++totals.refused_setups;
+                mix(totals.digest, seed);
                 continue;
             }
             set_story({history.get(), seed, backend_name(backend), true, less.c_str()});
@@ -113,7 +118,7 @@ RunTotals run(const RunOptions& options) {
             totals.requests += outcome.requests;
             totals.failed_requests += outcome.failed_requests;
             totals.ticks += outcome.ticks;
-            totals.digest = (totals.digest ^ outcome.digest) * 0x9e3779b97f4a7c15ULL;
+            mix(totals.digest, outcome.digest);
             totals.faults.add(outcome.faults);
             if (options.verbose)
                 std::printf("seed %" PRIu64 " on %s: %" PRIu64 " requests, digest %016" PRIx64 "\n",

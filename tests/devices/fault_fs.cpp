@@ -9,7 +9,8 @@
 //   no-data     the same with ENODATA, which is what the kernel makes of a medium error
 //   short       a read gives at most 1000 bytes
 //   empty       reads from block 5 on give nothing, although the file is longer
-//   slow        every transfer takes 20 ms
+//   held        a read is not answered before somebody writes to `release`
+//   release     lets go of what is held, and of nothing that comes later
 //   full        writes from block 5 on have no space: ENOSPC
 //   unsynced    an fsync after a write fails once, with EIO
 //
@@ -20,13 +21,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <fuse3/fuse.h>
 #include <map>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -53,11 +53,37 @@ bool is(const char* path, const char* name) {
     return std::strcmp(path + 1, name) == 0;
 }
 
+class Holder {
+  public:
+    void wait() {
+        std::unique_lock<std::mutex> lock(mutex_);
+        const unsigned seen = releases_;
+        released_.wait(lock, [&] { return releases_ != seen; });
+    }
+    void let_go() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ++releases_;
+        released_.notify_all();
+    }
+
+  private:
+    std::mutex mutex_;  // the rest
+    std::condition_variable released_;
+    unsigned releases_ = 0;
+};
+
+Holder& holder() {
+    static Holder instance;
+    return instance;
+}
+
 // -errno for a transfer of these bytes, or 0.
 int failure_of(const char* path, std::size_t bytes, off_t offset) {
     const auto begin = static_cast<std::uint64_t>(offset);
-    if (is(path, "slow"))
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (is(path, "held"))
+        holder().wait();
+    if (is(path, "release"))
+        holder().let_go();
     const bool touches_bad =
         begin < (fault_fs::kBadBlock + 1) * fault_fs::kBlock && begin + bytes > fault_fs::kBadByte;
     if (touches_bad && is(path, "bad-sector"))
@@ -130,8 +156,8 @@ int sync_file(const char* path, int /*data_only*/, fuse_file_info* /*info*/) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    for (const char* name :
-         {"good", "bad-sector", "no-data", "short", "empty", "slow", "full", "unsynced"}) {
+    for (const char* name : {"good", "bad-sector", "no-data", "short", "empty", "held", "release",
+                             "full", "unsynced"}) {
         std::vector<unsigned char>& bytes = files()[name].bytes;
         bytes.resize(fault_fs::kFileBytes);
         for (std::size_t i = 0; i < bytes.size(); ++i)

@@ -36,7 +36,7 @@ bool failed_for_want_of_space(Result result) {
     return result.error() == ENOSPC || result.error() == EIO;
 }
 
-// Direct reads or writes of every block of a device, one by one or as many as may go as one.
+// Reads or writes of every block of a device.
 struct Transfers {
     Transfers(int fd, bool writes)
         : memory(*AlignedBuffer::create(kBlocks * kBlock)), events(kBlocks) {
@@ -50,17 +50,6 @@ struct Transfers {
         }
     }
     unsigned char* at(std::size_t i) { return memory.data() + i * kBlock; }
-    void run(test::Context& io, bool merged) {
-        if (merged) {
-            IOMergeSubmitter submitter(io, events[0].fd, events[0].action, 1 << 20);
-            for (std::size_t i = 0; i < kBlocks; ++i)
-                events.add_to(submitter, i);
-        } else {
-            for (std::size_t i = 0; i < kBlocks; ++i)
-                events.submit_to(io, i);
-        }
-        events.finish(io);
-    }
     Result result(std::size_t i) const { return events.tracker.result(i); }
     bool succeeded(std::size_t i) const {
         return result(i).raw() == static_cast<std::int64_t>(kBlock);
@@ -81,6 +70,26 @@ struct CutDevice {
     devices::LoopDevice device;
 };
 
+// A disk of kBlocks blocks with room for half of them.
+struct FullDevice {
+    explicit FullDevice(int flags) : device(make_backing()), fd(device.open(flags)) {
+        require_valid(device);
+        REQUIRE(fd.valid());
+        REQUIRE(device.keep_apart() == 0);
+    }
+    int make_backing() {
+        backing = test::open_on_small_file_system(kBlocks / 2 * kBlock);
+        if (!backing.valid())
+            SKIP_TEST("no file system can be mounted here");
+        REQUIRE(::ftruncate(backing.get(), kBlocks * kBlock) == 0);
+        return backing.get();
+    }
+
+    test::Fd backing;
+    devices::LoopDevice device;
+    test::Fd fd;
+};
+
 }  // namespace
 
 TEST_EACH_BACKEND("what lies behind the cut of a device fails alone, merged or not",
@@ -92,7 +101,7 @@ TEST_EACH_BACKEND("what lies behind the cut of a device fails alone, merged or n
         REQUIRE(fd.valid());
         Transfers reads(fd.get(), false);
         auto io = test::make_context(backend, 16);
-        reads.run(io, merged);
+        reads.events.run(io, merged);
         for (std::size_t i = 0; i < kBlocks; ++i) {
             INFO("block " << i << (merged ? ", merged" : ""));
             if (i < kBlocks / 2) {
@@ -112,18 +121,10 @@ TEST_EACH_BACKEND("direct writes to a device that is full: those that fit are th
                   "hear so",
                   "[devices][loop][E9][E10][scenario-13]") {
     for (const bool merged : {false, true}) {
-        const test::Fd backing = test::open_on_small_file_system(kBlocks / 2 * kBlock);
-        if (!backing.valid())
-            SKIP_TEST("no file system can be mounted here");
-        REQUIRE(::ftruncate(backing.get(), kBlocks * kBlock) == 0);
-        const devices::LoopDevice device(backing.get());
-        require_valid(device);
-        const test::Fd fd = device.open(O_RDWR | O_DIRECT);
-        REQUIRE(fd.valid());
-        REQUIRE(device.keep_apart() == 0);
-        Transfers writes(fd.get(), true);
+        const FullDevice disk(O_RDWR | O_DIRECT);
+        Transfers writes(disk.fd.get(), true);
         auto io = test::make_context(backend, 4);
-        writes.run(io, merged);
+        writes.events.run(io, merged);
         std::size_t there = 0;
         AlignedBuffer back = *AlignedBuffer::create(kBlock);
         for (std::size_t i = 0; i < kBlocks; ++i) {
@@ -135,7 +136,7 @@ TEST_EACH_BACKEND("direct writes to a device that is full: those that fit are th
             ++there;
             if (merged)
                 continue;
-            REQUIRE(::pread(fd.get(), back.data(), kBlock, static_cast<off_t>(i * kBlock)) ==
+            REQUIRE(::pread(disk.fd.get(), back.data(), kBlock, static_cast<off_t>(i * kBlock)) ==
                     static_cast<ssize_t>(kBlock));
             REQUIRE(test::has_pattern(back.data(), kBlock, i));
         }
@@ -146,22 +147,14 @@ TEST_EACH_BACKEND("direct writes to a device that is full: those that fit are th
 
 TEST_EACH_BACKEND("buffered writes that find no room succeed; the flush behind them fails, once",
                   "[devices][loop][kernel-6][scenario-13]") {
-    const test::Fd backing = test::open_on_small_file_system(kBlocks / 2 * kBlock);
-    if (!backing.valid())
-        SKIP_TEST("no file system can be mounted here");
-    REQUIRE(::ftruncate(backing.get(), kBlocks * kBlock) == 0);
-    const devices::LoopDevice device(backing.get());
-    require_valid(device);
-    const test::Fd fd = device.open(O_RDWR);
-    REQUIRE(fd.valid());
-    REQUIRE(device.keep_apart() == 0);
-    Transfers writes(fd.get(), true);
+    const FullDevice disk(O_RDWR);
+    Transfers writes(disk.fd.get(), true);
     auto io = test::make_context(backend, 4);
-    writes.run(io, false);
+    writes.events.run(io, false);
     for (std::size_t i = 0; i < kBlocks; ++i)
         REQUIRE(writes.succeeded(i));
     const auto flush = [&] {
-        return test::result_of(io, [&](Request& r) { r.prepare_fsync(fd.get()); });
+        return test::result_of(io, [&](Request& r) { r.prepare_fsync(disk.fd.get()); });
     };
     REQUIRE(failed_for_want_of_space(flush()));
     REQUIRE(flush().ok());
@@ -178,19 +171,9 @@ TEST_EACH_BACKEND("a slow disk past a deadline: each request once, done or cance
     REQUIRE(fd.valid());
     Transfers reads(fd.get(), false);
     auto io = test::make_context(backend, 8);
-    for (std::size_t i = 0; i < kBlocks; ++i)
-        reads.events.submit_to(io, i);
+    reads.events.submit_all(io);
     const ShutdownReport report = io.shutdown(50ms);
     REQUIRE(io.shutdown().clean);
-    REQUIRE(reads.events.tracker.notices() == kBlocks);
-    reads.events.tracker.require_exactly_once();
-    std::size_t cancelled = 0;
-    for (std::size_t i = 0; i < kBlocks; ++i) {
-        INFO("block " << i << ": " << reads.result(i).raw());
-        if (reads.result(i).error() == ECANCELED)
-            ++cancelled;
-        else
-            REQUIRE(test::has_pattern(reads.at(i), kBlock, i));
-    }
-    REQUIRE(cancelled >= report.cancelled);
+    const auto is_right = [&](std::size_t i) { return test::has_pattern(reads.at(i), kBlock, i); };
+    REQUIRE(reads.events.count_cancelled(is_right) >= report.cancelled);
 }

@@ -7,6 +7,7 @@
 #include "tests/support/blocks.hpp"
 #include "tests/support/support.hpp"
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -56,6 +57,37 @@ struct MergeEvents {
         const ioengine::Acceptance acceptance = io.submit(*all[i]);
         tracker.submitted(i, acceptance);
         REQUIRE(acceptance);
+    }
+    // All of them, which are prepared: one by one, or as many as may go as one.
+    void run(Context& io, bool merged) {
+        if (merged) {
+            ioengine::IOMergeSubmitter submitter(io, all[0]->fd, all[0]->action, 1 << 20);
+            for (std::size_t i = 0; i < all.size(); ++i)
+                add_to(submitter, i);
+        } else {
+            submit_all(io);
+        }
+        finish(io);
+    }
+    void submit_all(Context& io) {
+        for (std::size_t i = 0; i < all.size(); ++i)
+            submit_to(io, i);
+    }
+    // After the end of a context: each was told once. How many were cancelled; of the others i is
+    // right(i).
+    template <class Right>
+    std::size_t count_cancelled(Right&& right) const {
+        REQUIRE(tracker.notices() == all.size());
+        tracker.require_exactly_once();
+        std::size_t cancelled = 0;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            INFO("event " << i << ": " << tracker.result(i).raw());
+            if (tracker.result(i).error() == ECANCELED)
+                ++cancelled;
+            else
+                REQUIRE(right(i));
+        }
+        return cancelled;
     }
     void finish(const Context& io) {
         tracker.wait_for_notices();

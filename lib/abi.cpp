@@ -21,14 +21,14 @@ void engine_destroy(Engine* engine) noexcept {
     Engine::destroy(engine);
 }
 Acceptance engine_submit(Engine* engine, Request& request, Channel channel) noexcept {
-    return engine->submit(request, channel);
+    return engine->entrance().submit(request, channel);
 }
 Acceptance engine_submit_wait(Engine* engine, Request& request, Channel channel,
                               std::int64_t timeout_ns) noexcept {
     return engine->submit_wait(request, channel, timeout_ns);
 }
 Acceptance engine_gather(Engine* engine, Request& request, Channel channel) noexcept {
-    return engine->gather(request, channel);
+    return engine->entrance().gather(request, channel);
 }
 void engine_ungather(Request* const* members, std::size_t count) noexcept {
     for (std::size_t i = 0; i < count; ++i)
@@ -36,7 +36,7 @@ void engine_ungather(Request* const* members, std::size_t count) noexcept {
 }
 Acceptance engine_submit_merged(Engine* engine, Request* const* members, std::size_t count,
                                 Channel channel) noexcept {
-    return engine->submit_merged(members, count, channel);
+    return engine->entrance().submit_merged(members, count, channel);
 }
 void engine_finish_merged(Engine* engine, Request* const* members, std::size_t count,
                           Channel channel) noexcept {
@@ -50,7 +50,7 @@ ErrorCode engine_wait(Engine* engine, Request& request, std::int64_t timeout_ns,
     return engine->wait(request, timeout_ns, how == Wait::help);
 }
 Acceptance group_submit(GroupCount& group, Request& request, Channel channel) noexcept {
-    return group.engine->submit_counted(request, channel, group.word, &group.staged);
+    return group.engine->entrance().submit_counted(request, channel, group.word, &group.staged);
 }
 void group_start(GroupCount& group) noexcept {
     if (std::exchange(group.staged, 0) != 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Engine's life, and the way in. Its end is in lib/shutdown.cpp.
+// Engine's life, and the calls that wait. Its end is in lib/shutdown.cpp.
 #include "lib/engine.hpp"
 
 #include "lib/check.hpp"
@@ -54,7 +54,7 @@ Engine* Engine::create(const Options& options, std::uint32_t header, Error& erro
 }
 
 bool Engine::start(const Options& options, const Environment& environment, Error& error) {
-    if (!fork_guard_.valid()) {
+    if (!entrance_.valid()) {
         fill_error(error, ErrorCode::no_memory, ENOMEM, "no memory for the context", "");
         return false;
     }
@@ -67,85 +67,24 @@ bool Engine::start(const Options& options, const Environment& environment, Error
     return runner_ != nullptr && runner_->start(error);
 }
 
-// -- the way in ------------------------------------------------------------------------------
-
-Acceptance Engine::count_refusal(Acceptance refusal) noexcept {
-    if (refusal.code() == ErrorCode::queue_full)
-        context_.shared_counters.refused_full.add(1);
-    else
-        context_.shared_counters.refused_other.add(1);
-    return refusal;
-}
-
-Acceptance Engine::check(const Request& request, Channel channel) noexcept {
-    if (fork_guard_.in_child())
-        return {ErrorCode::forked, "this process is a fork of the one that made the context; "
-                                   "create a context of its own"};
-    const Acceptance well_formed = validate(request);
-    if (!well_formed)
-        return count_refusal(well_formed);
-    if (channel > Channel::write)
-        return count_refusal({ErrorCode::invalid_argument, "channel is no value of its enum"});
-    return {};
-}
-
-Acceptance Engine::submit(Request& request, Channel channel) noexcept {
-    if (request.complete == nullptr)
-        return submit_counted(request, channel, request.word, nullptr);
-    const Acceptance checked = check(request, channel);
-    if (!checked)
-        return checked;
-    request_state::set_submitted(request);
-    const Acceptance acceptance =
-        context_.push(request, channel == Channel::automatic ? request.channel : channel);
-    if (!acceptance) {
-        request_state::set_idle(request);
-        return count_refusal(acceptance);
-    }
-    return acceptance;
-}
-
-Acceptance Engine::submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
-                                  std::uint32_t* staged) noexcept {
-    const Acceptance checked = check(request, channel);
-    if (!checked)
-        return checked;
-    request_state::set_counted(request, countdown);
-    WaitWord word(countdown);
-    word.count_up();
-    // Quietly only if the caller will come and hand it over. From a callback: whoever runs it does,
-    // or is told that it must wake somebody.
-    const bool quiet = staged != nullptr && context_.config.lends && !context_.in_callback();
-    using Push = IoSharedContext::Push;
-    const Acceptance acceptance =
-        context_.push(request, channel == Channel::automatic ? request.channel : channel,
-                      quiet ? Push::quiet : Push::wakes);
-    if (!acceptance) {
-        word.take_back();
-        request_state::set_idle(request);
-        return count_refusal(acceptance);
-    }
-    if (quiet)
-        ++*staged;
-    return acceptance;
-}
+// -- calls that wait --------------------------------------------------------------------------
 
 Acceptance Engine::perform(Request& request, Channel channel) noexcept {
     if (request.complete != nullptr)
-        return count_refusal({ErrorCode::invalid_argument,
-                              "perform() is for requests without a callback; use submit()"});
-    if (!fork_guard_.in_child() && would_deadlock())
-        return count_refusal({ErrorCode::would_deadlock,
-                              "a callback must not wait for its own context; use submit()"});
+        return entrance_.refuse({ErrorCode::invalid_argument,
+                                 "perform() is for requests without a callback; use submit()"});
+    if (!entrance_.in_child() && would_deadlock())
+        return entrance_.refuse({ErrorCode::would_deadlock,
+                                 "a callback must not wait for its own context; use submit()"});
     std::uint32_t staged = 0;
-    const Acceptance acceptance = submit_counted(request, channel, request.word, &staged);
+    const Acceptance acceptance = entrance_.submit_counted(request, channel, request.word, &staged);
     if (acceptance)
         runner_->wait({WaitWord(request.word), nullptr, staged, kForever, false});
     return acceptance;
 }
 
 ErrorCode Engine::wait(const WaitCall& call) noexcept {
-    if (fork_guard_.in_child())
+    if (entrance_.in_child())
         return ErrorCode::forked;
     const bool done = call.done();
     if (!done && !would_deadlock())
@@ -168,12 +107,37 @@ ErrorCode Engine::wait(Request& request, std::int64_t limit_ns, bool helps) noex
 
 Acceptance Engine::submit_wait(Request& request, Channel channel,
                                std::int64_t timeout_ns) noexcept {
-    if (fork_guard_.in_child())
-        return submit(request, channel);
+    if (entrance_.in_child())
+        return entrance_.submit(request, channel);
     if (would_deadlock())
-        return count_refusal({ErrorCode::would_deadlock,
-                              "a callback must not wait for its own context; use submit()"});
-    return wait_for_room(context_.space, timeout_ns, [&] { return submit(request, channel); });
+        return entrance_.refuse({ErrorCode::would_deadlock,
+                                 "a callback must not wait for its own context; use submit()"});
+    return wait_for_room(context_.space, timeout_ns,
+                         [&] { return entrance_.submit(request, channel); });
+}
+
+void Engine::finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept {
+    if (entrance_.in_child())
+        return;  // the parent's copies are told
+    const bool may_wait = !would_deadlock();
+    const Acceptance acceptance = wait_for_room(context_.space, may_wait ? kForever : 0, [&] {
+        return entrance_.submit_merged(members, count, channel);
+    });
+    if (acceptance)
+        return;
+    const ErrorCode code = acceptance.code();
+    const int error = code == ErrorCode::no_memory          ? ENOMEM
+                      : code == ErrorCode::timed_out        ? EAGAIN
+                      : code == ErrorCode::invalid_argument ? EINVAL
+                                                            : ECANCELED;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (!request_state::is_gathered(*members[i]))
+            continue;  // somebody else's by now
+        request_state::set_idle(*members[i]);
+        members[i]->result = -error;
+        if (members[i]->complete != nullptr)
+            context_.call_back_elsewhere(*members[i]);
+    }
 }
 
 bool Engine::would_deadlock() const noexcept {
@@ -183,7 +147,7 @@ bool Engine::would_deadlock() const noexcept {
 // -- the end ---------------------------------------------------------------------------------
 
 void Engine::destroy(Engine* engine) noexcept {
-    if (engine->fork_guard_.in_child())
+    if (engine->entrance_.in_child())
         return;  // the threads, and the kernel's context, are the parent's
     if (engine->would_deadlock())
         misused("a context was destroyed inside one of its own callbacks, which would wait for "

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Engine: one context from create to destroy. The door: it checks what comes in, keeps the threads
-// and the shared context together, and sees the end through.
+// Engine: one context from create to destroy. Keeps the way in, the threads and the shared context
+// together, waits for whoever asks it to, and sees the end through.
 #pragma once
 
-#include "lib/fork_guard.hpp"
+#include "lib/entrance.hpp"
 #include "lib/log.hpp"
 #include "lib/runner.hpp"
 #include "lib/settings.hpp"
@@ -27,25 +27,15 @@ class Engine {
     // Drains and frees.
     static void destroy(Engine* engine) noexcept;
 
-    Acceptance submit(Request& request, Channel channel) noexcept;
+    Entrance& entrance() noexcept { return entrance_; }
     Acceptance submit_wait(Request& request, Channel channel, std::int64_t timeout_ns) noexcept;
-    // A request of a group, or one that is waited for by itself. `staged`: counts it if it was
-    // pushed quietly; null: the submitter is woken for it.
-    Acceptance submit_counted(Request& request, Channel channel, std::uint32_t& countdown,
-                              std::uint32_t* staged) noexcept;
     Acceptance perform(Request& request, Channel channel) noexcept;
+    // Merged requests, with waiting; what is refused for good is told so.
+    void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
     void start() noexcept { context_.tell_submitter(context_.in_callback()); }
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
-
-    // -- neighbours that go as one, see lib/merging.hpp ---------------------------------------
-    // All are taken, or none.
-    Acceptance submit_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
-    // The same with waiting; what is refused for good is told so.
-    void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
-    // Marks it as one of those to come.
-    Acceptance gather(Request& request, Channel channel) noexcept;
 
     Stats stats() const noexcept;
     Text dump() const noexcept;
@@ -59,12 +49,6 @@ class Engine {
     ~Engine();
 
     bool start(const Options& options, const Environment& environment, Error& error);
-    Acceptance count_refusal(Acceptance refusal) noexcept;
-    // none: the request is well formed, and this process may submit it. Counts a refusal.
-    Acceptance check(const Request& request, Channel channel) noexcept;
-    Acceptance submit_as_one(Request* const* members, std::size_t count, Channel channel) noexcept;
-    Acceptance refuse_too_many() noexcept;
-    Acceptance check_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
 
@@ -75,10 +59,10 @@ class Engine {
     void fill_report(ShutdownReport& report) const noexcept;
     void log_oldest() noexcept;
 
-    ForkGuard fork_guard_;
     Log log_;
     const FeatureSet disabled_;
     IoSharedContext context_;
+    Entrance entrance_{context_};
     ProbeReport report_;
     const std::uint32_t event_pool_size_;
     abi::WorkerPool* const workers_;  // a share, or null

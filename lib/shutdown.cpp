@@ -63,8 +63,8 @@ ShutdownReport Engine::shutdown(std::int64_t deadline_ns) noexcept {
     // What was asked back from the kernel gets this long to arrive.
     constexpr std::int64_t kCancelGrace = 500'000'000;
     ShutdownReport report;
-    if (fork_guard_.in_child() || would_deadlock()) {
-        report.code = fork_guard_.in_child() ? ErrorCode::forked : ErrorCode::would_deadlock;
+    if (entrance_.in_child() || would_deadlock()) {
+        report.code = entrance_.in_child() ? ErrorCode::forked : ErrorCode::would_deadlock;
         return report;
     }
     begin_closing();

@@ -47,6 +47,7 @@ constexpr std::array<FaultName, kFaultKinds> kNames{{
     {"process", "signals interrupt waits"},
     {"process", "submitting thread exits"},
     {"process", "kill -9"},
+    {"process", "fork"},
     {"beyond", "EAGAIN or EINTR completion"},
     {"beyond", "AIO context full"},
     {"beyond", "completion spilled over"},
@@ -106,6 +107,8 @@ FaultPlan FaultPlan::drawn(SimRandom& random) {
     constexpr std::uint32_t kOrdinary[] = {300, 1'000, 3'000, 10'000, 30'000, 60'000};
     // These last, or hold on to a slot, so they are rarer.
     constexpr std::uint32_t kLasting[] = {100, 300, 1'000, 4'000};
+    // These cost a millisecond of the test's.
+    constexpr std::uint32_t kCostly[] = {5, 20, 50};
     // A context is set up once.
     constexpr std::uint32_t kOnce[] = {40'000, 150'000};
     FaultPlan plan;
@@ -120,6 +123,9 @@ FaultPlan FaultPlan::drawn(SimRandom& random) {
         case Fault::setup_eagain:
         case Fault::probe_denied:
             plan.ppm[i] = random.pick(kOnce);
+            break;
+        case Fault::forked:
+            plan.ppm[i] = random.pick(kCostly);
             break;
         case Fault::killed:
         case Fault::eagain_storm:

@@ -16,7 +16,8 @@
 //   the process         has no memory for a queue, and never a helper thread; has its waits
 //                       interrupted by signals, or woken for nothing; ends a thread that has
 //                       submitted, and io_uring cancels what of that thread's no device has; is
-//                       killed, which is looked at from the files
+//                       killed, which is looked at from the files; forks, and the child tries
+//                       what it may not
 //   beyond the measure  passing EAGAINs or EINTRs in completions, also many in a row; an AIO
 //                       context with less room than was asked for; completions that spill over; a
 //                       completion of a request long finished
@@ -81,13 +82,14 @@ enum class Fault : std::uint8_t {
     interrupted_wait,
     submitter_exits,
     killed,
+    forked,
     // beyond the measure
     passing_error,
     context_full,
     spilled,
     stale,
 };
-constexpr std::size_t kFaultKinds = 39;
+constexpr std::size_t kFaultKinds = 40;
 static_assert(static_cast<std::size_t>(Fault::stale) + 1 == kFaultKinds);
 
 constexpr std::size_t index_of(Fault fault) noexcept {

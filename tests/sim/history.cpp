@@ -67,6 +67,8 @@ const char* wording(Event event) noexcept {
         return "kernel: request #%" PRIu64 " done by a blocking call: %" PRId64;
     case Event::stale:
         return "kernel: a completion of token %" PRIx64 ", long finished, comes again";
+    case Event::forked:
+        return "the process forks; the child tries this and that, and ends";
     case Event::submitter_exits:
         return "a thread that has submitted exits, and takes %" PRIu64 " requests along";
     case Event::time_passes:

@@ -44,6 +44,7 @@ enum class Event : std::uint8_t {
     ran_here,
     stale,
     submitter_exits,
+    forked,
     // the course of things
     time_passes,
     gate_closes,

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "drivers/sim/world.hpp"
+#include "lib/entrance.hpp"
 #include "lib/lending.hpp"
 #include "tests/sim/closer.hpp"
 #include "tests/sim/contents.hpp"
@@ -50,13 +51,15 @@ class Simulation {
           contents_(world_, random_), sink_(scene_, history, random_.next()),
           context_(config(), log_), driver_(make(scene_, world_, context_)),
           oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
-          user_(scene_, world_, context_, contents_, oracle_, pool, history, random_.next()),
+          user_(scene_, world_, context_, entrance_, contents_, oracle_, pool, history,
+                random_.next()),
           closer_(context_, world_, oracle_, history),
           submitter_(context_, world_, history, *driver_, side_),
           poller_(context_, world_, history, *driver_, poll_, side_,
                   scene.backend == Backend::uring),
-          waiting_({context_, world_, history, oracle_, pool, user_, *driver_, poll_, side_},
-                   scene_.waiters, random_.next()) {
+          waiting_(
+              {context_, entrance_, world_, history, oracle_, pool, user_, *driver_, poll_, side_},
+              scene_.waiters, random_.next()) {
         context_.callers_step = {
             [](void* self) {
                 auto& simulation = *static_cast<Simulation*>(self);
@@ -134,6 +137,7 @@ class Simulation {
     void repeat_former_piece(const Subject& subject);
     void count_call(ioengine::SimCall call, std::int64_t count, int answer);
     void seam();
+    void fork();
 
     const Scene scene_;
     History& history_;
@@ -144,6 +148,7 @@ class Simulation {
     Sink sink_;
     ioengine::Log log_;  // says nothing
     ioengine::IoSharedContext context_;
+    ioengine::Entrance entrance_{context_};
     const std::unique_ptr<D> driver_;
     Oracle::Members merged_;  // of the slot that was asked for last
     Oracle oracle_;

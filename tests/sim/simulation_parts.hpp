@@ -5,6 +5,12 @@
 
 #include "tests/sim/simulation.hpp"
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <sys/wait.h>
+#include <unistd.h>
+
 namespace sim {
 
 // -- the two parts ---------------------------------------------------------------------------
@@ -419,11 +425,36 @@ void Simulation<D>::seam() {
         world_.faults().note(ioengine::Fault::killed);
         contents_.check_acknowledged();
     }
+    if (!user_.is_short_of_memory() && world_.faults().strikes(ioengine::Fault::forked))
+        fork();
     if (nested_ >= kNestedMax || user_.is_short_of_memory() || !random_.chance(scene_.seam_ppm))
         return;
     ++nested_;
     run_somebody();
     --nested_;
+}
+
+// The child lives for a moment, with the context's memory and none of its threads.
+template <ioengine::Driver D>
+void Simulation<D>::fork() {
+    world_.faults().note(ioengine::Fault::forked);
+    history_.add(Event::forked);
+    std::fflush(stdout);
+    const pid_t child = ::fork();
+    if (child < 0)
+        fail("fork: %s", std::strerror(errno));
+    if (child == 0) {
+        const std::uint64_t events = history_.digest();
+        user_.act_as_child();
+        if (history_.digest() != events)
+            fail("a forked child has made the engine do something");
+        ::_exit(0);
+    }
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail("a forked child has not ended well: status %d", status);
 }
 
 }  // namespace sim

@@ -3,10 +3,10 @@
 // What the user does, and how submissions end.
 #include "tests/sim/user.hpp"
 
-#include "lib/validate.hpp"
 #include "tests/sim/failure.hpp"
 #include "tests/support/scarce_memory.hpp"
 
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -82,46 +82,37 @@ void User::submit(Subject& subject, bool in_callback) {
         refused(subject, acceptance.code(), seen, in_callback);
 }
 
-// As Engine::submit() does, which needs threads.
 Acceptance User::try_submit(Subject& subject) {
-    const Acceptance well_formed = ioengine::validate(subject);
-    if (!well_formed)
-        return well_formed;
     std::vector<Subject*> alone{&subject};
-    return try_submit(alone);
+    return enter(alone, [&] { return entrance_.submit(subject, Channel::automatic); });
 }
 
-// As Engine::submit_merged() does with more than one.
 Acceptance User::try_submit(std::vector<Subject*>& subjects) {
-    ioengine::Request& first = *subjects.front();
-    for (std::size_t i = 0; i < subjects.size(); ++i) {
-        ioengine::request_state::set_submitted(*subjects[i]);
-        subjects[i]->merged = i + 1 < subjects.size() ? subjects[i + 1] : nullptr;
-    }
-    first.followers = static_cast<std::uint16_t>(subjects.size() - 1);
-    auto* const outer = std::exchange(pushing_, &subjects);  // a callback may come in between
-    const Acceptance acceptance = push(first);
-    if (acceptance && pushing_ == &subjects)
-        push_succeeded();
-    pushing_ = outer;
-    if (acceptance)
-        return acceptance;
-    first.followers = 0;
-    for (Subject* const subject : subjects)
-        ioengine::request_state::set_idle(*subject);
-    return acceptance;
+    const std::vector<ioengine::Request*> members(subjects.begin(), subjects.end());
+    return enter(subjects, [&] {
+        return entrance_.submit_merged(members.data(), members.size(), Channel::automatic);
+    });
 }
 
 // Now and then there is no memory for a block of the queue, if it needs one.
-Acceptance User::push(ioengine::Request& request) {
-    if (short_of_memory_ || !world_.faults().strikes(Fault::allocation_fails))
-        return context_.push(request, request.channel);
-    const test::ScarceMemory none(0);
-    short_of_memory_ = true;
-    const Acceptance acceptance = context_.push(request, request.channel);
-    short_of_memory_ = false;
-    if (acceptance.code() == ErrorCode::no_memory)
-        world_.faults().note(Fault::allocation_fails);
+template <class Submit>
+Acceptance User::enter(std::vector<Subject*>& subjects, Submit&& submit) {
+    auto* const outer = std::exchange(pushing_, &subjects);  // a callback may come in between
+    const bool scarce = !short_of_memory_ && world_.faults().strikes(Fault::allocation_fails);
+    Acceptance acceptance;
+    if (scarce) {
+        const test::ScarceMemory none(0);
+        short_of_memory_ = true;
+        acceptance = submit();
+        short_of_memory_ = false;
+        if (acceptance.code() == ErrorCode::no_memory)
+            world_.faults().note(Fault::allocation_fails);
+    } else {
+        acceptance = submit();
+    }
+    if (acceptance && pushing_ == &subjects)
+        push_succeeded();
+    pushing_ = outer;
     return acceptance;
 }
 
@@ -153,8 +144,15 @@ void User::submit_neighbours() {
         acceptance.code() != ErrorCode::queue_full && acceptance.code() != ErrorCode::no_memory)
         fail("requests that go as one are refused with code %d",
              static_cast<int>(acceptance.code()));
+    // They are the user's again, each by itself.
+    const bool tries_one = random_.coin();
     for (Subject* const subject : subjects)
-        forget(*subject);
+        if (!tries_one || subject != subjects.front())
+            forget(*subject);
+    if (tries_one) {
+        subjects.front()->in_company = false;
+        submit(*subjects.front(), false);
+    }
 }
 
 void User::refused(Subject& subject, ErrorCode code, std::uint32_t seen, bool in_callback) {
@@ -240,6 +238,39 @@ void User::submit_nonsense() {
     if (try_submit(*subject).code() != ErrorCode::invalid_argument)
         fail("a request that makes no sense is not refused");
     pool_.give(*subject);
+}
+
+// -- as a forked child ------------------------------------------------------------------------
+
+void User::act_as_child() {
+    const auto refused = [](const Acceptance& acceptance) {
+        if (acceptance.code() != ErrorCode::forked)
+            fail("a forked child's submission is answered with code %d",
+                 static_cast<int>(acceptance.code()));
+    };
+    ioengine::Stats before;
+    context_.read_stats(before);
+    unsigned char bytes[2] = {};
+    std::array<ioengine::Request, 2> fresh;
+    std::array<ioengine::Request*, 2> members{};
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
+        fresh[i].prepare_read(any_file().fd, &bytes[i], 1, i);
+        fresh[i].complete = [](ioengine::Request*) noexcept { fail("a child is called back"); };
+        members[i] = &fresh[i];
+    }
+    std::uint32_t countdown = 0;
+    std::uint32_t staged = 0;
+    refused(entrance_.submit(fresh[0], Channel::automatic));
+    refused(entrance_.submit_counted(fresh[0], Channel::automatic, countdown, &staged));
+    refused(entrance_.submit_merged(members.data(), members.size(), Channel::automatic));
+    refused(entrance_.gather(fresh[0], Channel::automatic));
+    for (std::size_t i = 0; i < pool_.size(); ++i)
+        if (pool_.at(i).state == Subject::State::engine)
+            refused(entrance_.submit(pool_.at(i), Channel::automatic));
+    ioengine::Stats after;
+    context_.read_stats(after);
+    if (countdown != 0 || staged != 0 || after.accepted != before.accepted)
+        fail("a forked child's submission was counted");
 }
 
 // -- callbacks -------------------------------------------------------------------------------

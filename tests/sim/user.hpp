@@ -4,6 +4,7 @@
 // its own thread and from callbacks, waits for places in full queues, and makes mistakes.
 #pragma once
 
+#include "lib/entrance.hpp"
 #include "lib/shared_context.hpp"
 #include "tests/sim/contents.hpp"
 #include "tests/sim/history.hpp"
@@ -22,10 +23,10 @@ namespace sim {
 class User {
   public:
     User(const Scene& scene, ioengine::SimWorld& world, ioengine::IoSharedContext& context,
-         Contents& contents, Oracle& oracle, SubjectPool& pool, History& history,
-         std::uint64_t seed)
-        : scene_(scene), world_(world), context_(context), contents_(contents), oracle_(oracle),
-          pool_(pool), history_(history), random_(seed) {}
+         ioengine::Entrance& entrance, Contents& contents, Oracle& oracle, SubjectPool& pool,
+         History& history, std::uint64_t seed)
+        : scene_(scene), world_(world), context_(context), entrance_(entrance), contents_(contents),
+          oracle_(oracle), pool_(pool), history_(history), random_(seed) {}
 
     // Submits until as many requests as this have been accepted, over its whole life.
     void aim_at(std::uint64_t accepted) noexcept { aim_ = accepted; }
@@ -40,6 +41,8 @@ class User {
     bool is_short_of_memory() const noexcept { return short_of_memory_; }
     bool waits_for_space() const noexcept { return waiting_ != nullptr; }
     void act();
+    // The life of a child that a fork leaves behind: all is refused, and nobody hears of it.
+    void act_as_child();
 
     // What it is submitting is in its queue, and will be handed over before push() returns.
     void push_succeeded() {
@@ -72,7 +75,8 @@ class User {
     // Right behind each other, to go as one.
     void submit_neighbours();
     ioengine::Acceptance try_submit(std::vector<Subject*>& subjects);
-    ioengine::Acceptance push(ioengine::Request& request);
+    template <class Submit>
+    ioengine::Acceptance enter(std::vector<Subject*>& subjects, Submit&& submit);
     void refused(Subject& subject, ioengine::ErrorCode code, std::uint32_t seen, bool in_callback);
     void make_a_mistake();
     void submit_twice();
@@ -95,6 +99,7 @@ class User {
     const Scene& scene_;
     ioengine::SimWorld& world_;
     ioengine::IoSharedContext& context_;
+    ioengine::Entrance& entrance_;
     Contents& contents_;
     Oracle& oracle_;
     SubjectPool& pool_;

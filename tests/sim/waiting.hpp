@@ -6,6 +6,7 @@
 #pragma once
 
 #include "drivers/sim/world.hpp"
+#include "lib/entrance.hpp"
 #include "lib/poller.hpp"
 #include "lib/waiter.hpp"
 #include "tests/sim/failure.hpp"
@@ -25,6 +26,7 @@ namespace sim {
 template <ioengine::Driver D>
 struct WaitingSetting {
     ioengine::IoSharedContext& context;
+    ioengine::Entrance& entrance;
     ioengine::SimWorld& world;
     History& history;
     Oracle& oracle;
@@ -123,19 +125,11 @@ class WaitingThread {
         const bool silent = random_.coin();
         if (silent)
             subject->complete = nullptr;
-        ioengine::Request& request = *subject;
-        // As Engine::submit_counted() does.
-        using Push = ioengine::IoSharedContext::Push;
-        ioengine::request_state::set_counted(request, word_);
-        waiter_word().count_up();
-        const Push how = at_.context.config.lends ? Push::quiet : Push::wakes;
-        if (!at_.context.push(request, request.channel, how)) {
-            waiter_word().take_back();
-            ioengine::request_state::set_idle(request);
+        using ioengine::Channel;
+        if (!at_.entrance.submit_counted(*subject, Channel::automatic, word_, &staged_)) {
             at_.user.forget(*subject);
             return;
         }
-        ++staged_;
         at_.oracle.accepted(*subject, silent);
         if (silent)
             mine_.push_back(subject);
@@ -204,7 +198,7 @@ class WaitingThread {
     State state_ = State::idle;
     bool on_stack_ = false;
     std::uint32_t word_ = 0;
-    std::uint64_t staged_ = 0;
+    std::uint32_t staged_ = 0;
     std::uint64_t to_submit_ = 0;
     std::uint64_t ends_at_ns_ = ioengine::SimWorld::kNever;
     std::vector<Subject*> mine_;  // without a callback

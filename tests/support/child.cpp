@@ -47,10 +47,7 @@ void restore_default_signals() {
         std::fprintf(stderr, "the child threw something, perhaps a failed REQUIRE\n");
     }
     std::fflush(nullptr);
-#if IOENGINE_TESTS_COVERAGE
-    std::exit(status);  // what was counted is written by the end of the process
-#endif
-    ::_exit(status);
+    leave_child(status);
 }
 
 std::string read_all(int fd) {
@@ -91,6 +88,13 @@ ChildOutcome run_child(const std::function<int()>& body) {
     if (WIFSIGNALED(status))
         outcome.signal = WTERMSIG(status);
     return outcome;
+}
+
+void leave_child(int status) {
+#if IOENGINE_TESTS_COVERAGE
+    std::exit(status);  // what was counted is written by the end of the process
+#endif
+    ::_exit(status);
 }
 
 void fail_child(const char* what, const char* file, int line) {

@@ -22,6 +22,8 @@ struct ChildOutcome {
 
 // Forks, runs `body` there with default signal handlers and exits with what it returns; waits.
 ChildOutcome run_child(const std::function<int()>& body);
+// Ends a forked child without running what its parent registered for its own end.
+[[noreturn]] void leave_child(int status);
 
 [[noreturn]] void fail_child(const char* what, const char* file, int line);
 

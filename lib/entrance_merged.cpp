@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: MIT
 //
 // The way in of requests that go as one. See lib/merging.hpp.
-#include "lib/engine.hpp"
+#include "lib/entrance.hpp"
 #include "lib/request_state.hpp"
-#include "lib/room.hpp"
 #include "lib/validate.hpp"
 #include "lib/wait_word.hpp"
 
 #include <ioengine/merge_buffer.hpp>
 
 #include <bitset>
-#include <cerrno>
 
 namespace ioengine {
 inline namespace v0 {
 
 // Each is well formed, and they lie side by side and are alike.
-Acceptance Engine::check_merged(Request* const* members, std::size_t count,
-                                Channel channel) noexcept {
+Acceptance Entrance::check_merged(Request* const* members, std::size_t count,
+                                  Channel channel) noexcept {
     const Request& first = *members[0];
     std::uint64_t end = first.offset;
     for (std::size_t i = 0; i < count; ++i) {
@@ -27,20 +25,20 @@ Acceptance Engine::check_merged(Request* const* members, std::size_t count,
             return checked;
         if (!can_be_merged(request) || !are_alike(first, request) ||
             first.channel != request.channel || request.offset != end)
-            return count_refusal({ErrorCode::invalid_argument,
-                                  "these requests cannot go as one; see EventMergeBuffer"});
+            return refuse({ErrorCode::invalid_argument,
+                           "these requests cannot go as one; see EventMergeBuffer"});
         end += request.length;
     }
     return end - first.offset > kMergeBytesMax ? refuse_too_many() : Acceptance();
 }
 
-Acceptance Engine::refuse_too_many() noexcept {
-    return count_refusal({ErrorCode::invalid_argument,
-                          "more requests, or bytes, than can go as one; see EventMergeBuffer"});
+Acceptance Entrance::refuse_too_many() noexcept {
+    return refuse({ErrorCode::invalid_argument,
+                   "more requests, or bytes, than can go as one; see EventMergeBuffer"});
 }
 
-Acceptance Engine::submit_merged(Request* const* members, std::size_t count,
-                                 Channel channel) noexcept {
+Acceptance Entrance::submit_merged(Request* const* members, std::size_t count,
+                                   Channel channel) noexcept {
     if (count > kMergeMax)
         return refuse_too_many();
     std::bitset<kMergeMax> gathered;
@@ -59,15 +57,15 @@ Acceptance Engine::submit_merged(Request* const* members, std::size_t count,
     return acceptance;
 }
 
-Acceptance Engine::gather(Request& request, Channel channel) noexcept {
+Acceptance Entrance::gather(Request& request, Channel channel) noexcept {
     const Acceptance checked = check(request, channel);
     if (checked)
         request_state::set_gathered(request);
     return checked;
 }
 
-Acceptance Engine::submit_as_one(Request* const* members, std::size_t count,
-                                 Channel channel) noexcept {
+Acceptance Entrance::submit_as_one(Request* const* members, std::size_t count,
+                                   Channel channel) noexcept {
     const Acceptance checked = check_merged(members, count, channel);
     if (!checked)
         return checked;
@@ -93,31 +91,7 @@ Acceptance Engine::submit_as_one(Request* const* members, std::size_t count,
             WaitWord(members[i]->word).take_back();
         request_state::set_idle(*members[i]);
     }
-    return count_refusal(acceptance);
-}
-
-void Engine::finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept {
-    if (fork_guard_.in_child())
-        return;  // the parent's copies are told
-    const bool may_wait = !would_deadlock();
-    const Acceptance acceptance = wait_for_room(context_.space, may_wait ? kForever : 0, [&] {
-        return submit_merged(members, count, channel);
-    });
-    if (acceptance)
-        return;
-    const ErrorCode code = acceptance.code();
-    const int error = code == ErrorCode::no_memory          ? ENOMEM
-                      : code == ErrorCode::timed_out        ? EAGAIN
-                      : code == ErrorCode::invalid_argument ? EINVAL
-                                                            : ECANCELED;
-    for (std::size_t i = 0; i < count; ++i) {
-        if (!request_state::is_gathered(*members[i]))
-            continue;  // somebody else's by now
-        request_state::set_idle(*members[i]);
-        members[i]->result = -error;
-        if (members[i]->complete != nullptr)
-            context_.call_back_elsewhere(*members[i]);
-    }
+    return refuse(acceptance);
 }
 
 }  // namespace v0

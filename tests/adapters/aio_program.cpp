@@ -236,6 +236,96 @@ void bad_iocbs() {
            "a negative number of events is EINVAL");
 }
 
+void wrong_arguments() {
+    expect(io_setup(8, nullptr) == -EFAULT, "io_setup into nothing is EFAULT");
+    io_context_t context = nullptr;
+    expect(io_setup(-1, &context) == -EINVAL, "io_setup of a negative number is EINVAL");
+    expect(io_setup(2'000'000, &context) == -EAGAIN, "io_setup of two millions is EAGAIN");
+    iocb control{};
+    iocb* list[] = {&control};
+    io_event event{};
+    timespec none{0, 0};
+    expect(io_submit(nullptr, 1, list) == -EINVAL, "io_submit to no context is EINVAL");
+    expect(io_getevents(nullptr, 0, 1, &event, &none) == -EINVAL,
+           "io_getevents from no context is EINVAL");
+    expect(io_cancel(nullptr, &control, &event) == -EINVAL, "io_cancel in no context is EINVAL");
+    Context io(8);
+    expect(io_cancel(io.context, nullptr, &event) == -EFAULT, "io_cancel of nothing is EFAULT");
+    expect(io_getevents(io.context, 0, -1, &event, nullptr) == -EINVAL,
+           "at most a negative number is EINVAL");
+    Aligned memory(kBlock);
+    const int write_only = ::open("/dev/null", O_WRONLY);
+    io_prep_pread(&control, write_only, memory.data, kBlock, 0);
+    expect(io.submit(control) == -EBADF, "a read of what is open for writing is EBADF");
+    ::close(write_only);
+    const int path = ::open("/dev/null", O_PATH);
+    io_prep_pread(&control, path, memory.data, kBlock, 0);
+    expect(io.submit(control) == -EBADF, "a read of what is open as a path is EBADF");
+    ::close(path);
+    io_prep_preadv(&control, g_fd, nullptr, 3, 0);
+    expect(io.submit(control) == -EFAULT, "vectors that are not there are EFAULT");
+    io_prep_pread(&control, g_fd, memory.data, kBlock, 0);
+    io_set_eventfd(&control, 9999);
+    expect(io.submit(control) == -EBADF, "a result descriptor that is closed is EBADF");
+    io_prep_pread(&control, g_fd, memory.data, kBlock, 0);
+    control.aio_rw_flags = 1 << 30;
+    expect(io.submit(control) == -EOPNOTSUPP, "an unknown flag is EOPNOTSUPP");
+    for (const auto spoil :
+         {+[](iocb& flush) { flush.u.c.offset = 1; }, +[](iocb& flush) { flush.u.c.buf = &flush; },
+          +[](iocb& flush) { flush.aio_rw_flags = 1; }}) {
+        io_prep_fsync(&control, g_fd);
+        spoil(control);
+        expect(io.submit(control) == -EINVAL, "fsync with what it does not know is EINVAL");
+    }
+    for (const auto spoil :
+         {+[](iocb& poll) { poll.u.c.offset = 1; }, +[](iocb& poll) { poll.u.c.nbytes = 1; },
+          +[](iocb& poll) { poll.aio_rw_flags = 1; }}) {
+        io_prep_poll(&control, g_fd, POLLIN);
+        spoil(control);
+        expect(io.submit(control) == -EINVAL, "poll with what it does not know is EINVAL");
+    }
+    io_prep_pread(&control, g_fd, memory.data, kBlock, 0);
+    expect(io.submit(control) == 1, "a read is taken");
+    while (io_getevents(io.context, 1, 1, nullptr, nullptr) == 0) {
+    }
+    expect(io_getevents(io.context, 1, 1, nullptr, nullptr) == -EFAULT,
+           "events into nothing are EFAULT");
+    expect(io.result() == static_cast<long>(kBlock), "and stay where they are");
+}
+
+void vectors_and_flags() {
+    Context io(8);
+    Aligned memory(8 * kBlock);
+    iocb control{};
+    iovec vectors[8];
+    for (std::size_t i = 0; i < 8; ++i)
+        vectors[i] = {memory.data + i * kBlock, kBlock};
+    // The same iocb with more and with fewer of them.
+    for (const int count : {2, 8, 1, 0}) {
+        io_prep_preadv(&control, g_direct, vectors, count, 0);
+        expect(io.submit(control) == 1, "a vectored read is taken", count);
+        expect(io.result(&control) == count * static_cast<long>(kBlock), "it is whole", count);
+    }
+    fill(memory.data, 30);
+    fill(memory.data + kBlock, 31);
+    io_prep_pwritev(&control, g_direct, vectors, 2, 30 * kBlock);
+    expect(io.submit(control) == 1, "a vectored write is taken");
+    expect(io.result(&control) == static_cast<long>(2 * kBlock), "it is whole");
+    Aligned back(kBlock);
+    expect(::pread(g_fd, back.data, kBlock, 31 * kBlock) == static_cast<ssize_t>(kBlock) &&
+               std::memcmp(back.data, memory.data + kBlock, kBlock) == 0,
+           "and right");
+    io_prep_pwrite(&control, g_direct, memory.data, kBlock, 30 * kBlock);
+    control.aio_rw_flags = RWF_DSYNC;
+    expect(io.submit(control) == 1, "a write with RWF_DSYNC is taken");
+    expect(io.result(&control) == static_cast<long>(kBlock), "it is whole");
+    io_prep_pread(&control, g_direct, memory.data, kBlock, 0);
+    control.u.c.flags = 1u << 1;                            // IOCB_FLAG_IOPRIO
+    control.aio_reqprio = static_cast<short>(2 << 13 | 4);  // best effort, 4
+    expect(io.submit(control) == 1, "a read with a priority is taken");
+    expect(io.result(&control) == static_cast<long>(kBlock), "it is whole");
+}
+
 void limits_of_waiting() {
     Context io(8);
     io_event events[4];
@@ -257,6 +347,14 @@ void limits_of_waiting() {
         got += more;
     }
     expect(got == 2, "two come", got);
+    // What nobody would wait for, and what has passed.
+    timespec ages{4'000'000'000, 0};
+    expect(io.submit(controls[0]) == 1, "one is taken");
+    expect(io_getevents(io.context, 1, 1, events, &ages) == 1, "it comes before the ages pass");
+    timespec many_ns{0, 2'000'000'000};
+    expect(io.submit(controls[0]) == 1, "one is taken");
+    expect(io_getevents(io.context, 1, 1, events, &many_ns) == 1,
+           "a limit may have more nanoseconds than a second");
 }
 
 void full() {
@@ -330,6 +428,23 @@ void polls() {
     iocb unknown{};
     expect(io_cancel(io.context, &unknown, &event) == -EINVAL,
            "what was not submitted cannot be cancelled");
+    // Several at once; two that never end go with their context, one of them cancelled.
+    {
+        Context other(8);
+        int quiet[2];
+        expect(::pipe(quiet) == 0, "a pipe");
+        iocb waits[3];
+        iocb* list[] = {&waits[0], &waits[1], &waits[2]};
+        io_prep_poll(&waits[0], quiet[0], POLLIN);
+        io_prep_poll(&waits[1], pipe_ends[0], POLLIN);
+        io_prep_poll(&waits[2], quiet[0], POLLIN);
+        expect(io_submit(other.context, 3, list) == 3, "three polls are taken");
+        expect(::write(pipe_ends[1], "x", 1) == 1, "one of their pipes is written");
+        expect((other.result(&waits[1]) & POLLIN) != 0, "that one ends, and no other");
+        expect(io_cancel(other.context, &waits[2], &event) == -EINPROGRESS, "one is cancelled");
+        ::close(quiet[0]);
+        ::close(quiet[1]);
+    }
     ::close(pipe_ends[0]);
     ::close(pipe_ends[1]);
 }
@@ -374,8 +489,17 @@ void signals() {
                 ::usleep(1000);
             }
         });
-        const int got = io_getevents(io.context, 1, 1, &event, nullptr);
+        int got = io_getevents(io.context, 1, 1, &event, nullptr);
         expect(got == -EINTR, "a signal ends a wait with EINTR", got);
+        Aligned memory(kBlock);
+        iocb control{};
+        io_prep_pread(&control, g_direct, memory.data, kBlock, 0);
+        expect(io.submit(control) == 1, "a read is taken");
+        io_event events[2];
+        do
+            got = io_getevents(io.context, 2, 2, events, nullptr);
+        while (got == -EINTR);
+        expect(got == 1, "with what has come, if something has", got);
         stop = true;
         sender.join();
     }
@@ -452,6 +576,39 @@ void destroy_waits() {
     }
 }
 
+// Each for another number, two of them with a mask of their own.
+void several_wait() {
+    constexpr long kWanted[] = {1, 2, 3, 2};
+    Context io(16);
+    Aligned memory(8 * kBlock);
+    std::atomic<long> got{0};
+    std::vector<std::thread> waiting;
+    sigset_t mask;
+    ::sigemptyset(&mask);
+    for (const long wanted : kWanted) {
+        waiting.emplace_back([&io, &got, &mask, wanted] {
+            io_event events[3];
+            for (long mine = 0; mine < wanted;) {
+                const int more = wanted == 2 ? io_pgetevents(io.context, wanted - mine,
+                                                             wanted - mine, events, nullptr, &mask)
+                                             : io_getevents(io.context, wanted - mine,
+                                                            wanted - mine, events, nullptr);
+                mine += more > 0 ? more : 0;
+                got += more > 0 ? more : 0;
+            }
+        });
+    }
+    std::vector<iocb> controls(8);
+    for (std::size_t i = 0; i < controls.size(); ++i) {
+        io_prep_pread(&controls[i], g_direct, memory.data + i * kBlock, kBlock, 0);
+        ::usleep(2000);
+        expect(io.submit(controls[i]) == 1, "a read is taken");
+    }
+    for (std::thread& thread : waiting)
+        thread.join();
+    expect(got == 8, "each event comes to one of them", got);
+}
+
 struct Part {
     const char* fact;
     void (*run)();
@@ -461,6 +618,8 @@ constexpr Part kParts[] = {
     {"reads, writes and flushes move what they say", transfers},
     {"vectors may be thrown away after io_submit", vectors_are_copied},
     {"bad iocbs are refused, each with its errno, behind those that were taken", bad_iocbs},
+    {"wrong arguments are told, each with its errno", wrong_arguments},
+    {"an iocb may have more vectors, or fewer, than before, and flags", vectors_and_flags},
     {"waits end with their limit", limits_of_waiting},
     {"a full context says EAGAIN and goes on", full},
     {"an eventfd counts what is done", eventfds},
@@ -468,6 +627,7 @@ constexpr Part kParts[] = {
     {"the io_queue functions run callbacks", queue_functions},
     {"signals end a wait, also through io_pgetevents", signals},
     {"threads share a context", many_threads},
+    {"threads that wait for several each get theirs", several_wait},
     {"io_destroy waits for what is in flight", destroy_waits},
 };
 

@@ -22,11 +22,16 @@ std::int64_t now_ns() noexcept {
     return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-// kForever for none, and for more than anybody waits.
+// kForever for none, and for more than anybody waits. More nanoseconds than a second has are none
+// of our business, nor the kernel's (timespec64_to_ktime() in fs/aio.c).
 std::int64_t nanoseconds_of(const timespec* limit) noexcept {
-    if (limit == nullptr || limit->tv_sec >= 1'000'000'000)
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    constexpr std::int64_t kSecondsMax = 1'000'000'000;
+    if (limit == nullptr || limit->tv_sec >= kSecondsMax || limit->tv_nsec >= kSecondsMax * kSecond)
         return ioengine::kForever;
-    return limit->tv_sec < 0 ? 0 : std::int64_t{limit->tv_sec} * 1'000'000'000 + limit->tv_nsec;
+    if (limit->tv_sec < 0)
+        return 0;
+    return std::max<std::int64_t>(limit->tv_sec * kSecond + limit->tv_nsec, 0);
 }
 
 // What io_submit(2) says where the engine says no.
@@ -217,8 +222,6 @@ int Queue::get_events(long least, long most, io_event* events, const timespec* l
         return -EINVAL;
     if (most > 0 && events == nullptr)
         return -EFAULT;
-    if (limit != nullptr && (limit->tv_nsec < 0 || limit->tv_nsec >= 1'000'000'000))
-        return -EINVAL;
     const std::int64_t limit_ns = nanoseconds_of(limit);
     const bool limited = limit_ns != ioengine::kForever;
     long got = fetch(most, events);

@@ -2,6 +2,7 @@
 //
 // ProbeReport as text and as JSON, and the probe that stands alone.
 #include "lib/config.hpp"
+#include "lib/reporting.hpp"
 #include "lib/runner.hpp"
 #include "lib/text.hpp"
 
@@ -10,7 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cstring>
+#include <cerrno>
 #include <new>
 #include <string>
 
@@ -63,7 +64,10 @@ ProbeReport probe(const Options& options) noexcept {
         probe_backends(backend_wish(options, environment, log),
                        disabled_features(options, environment, log), report);
     } catch (const std::bad_alloc&) {
-        std::strcpy(report.reason, "out of memory");
+        put_text(report.reason, "out of memory");
+        for (BackendProbe* const backend : {&report.uring, &report.aio})
+            if (!backend->available && backend->step[0] == '\0')
+                put_failure(*backend, "not looked at", ENOMEM, "try again with more memory");
     }
     return report;
 }

@@ -6,7 +6,7 @@
 #include "drivers/aio/aio_driver.hpp"
 #include "drivers/aio/aio_kernel.hpp"
 #include "drivers/aio/aio_probe.hpp"
-#include "drivers/report.hpp"
+#include "lib/reporting.hpp"
 #include "lib/split_runner.hpp"
 
 #include <memory>

@@ -5,8 +5,8 @@
 #pragma once
 
 #include "drivers/files.hpp"
-#include "drivers/report.hpp"
 #include "lib/features.hpp"
+#include "lib/reporting.hpp"
 
 #include <ioengine/probe.hpp>
 

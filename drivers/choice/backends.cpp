@@ -4,8 +4,8 @@
 // lib/runner.hpp.
 #include "drivers/choice/choice.hpp"
 #include "drivers/null/null_driver.hpp"
-#include "drivers/report.hpp"
 #include "lib/config.hpp"
+#include "lib/reporting.hpp"
 #include "lib/runner.hpp"
 #include "lib/split_runner.hpp"
 #include "lib/thread.hpp"

@@ -4,8 +4,8 @@
 #include "drivers/choice/choice.hpp"
 
 #include "drivers/choice/quirks.hpp"
-#include "drivers/report.hpp"
 #include "lib/config.hpp"
+#include "lib/reporting.hpp"
 
 #include <cstdio>
 #include <cstring>

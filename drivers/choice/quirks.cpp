@@ -6,7 +6,7 @@
 // overridden (Options::ignore_quirks, IOENGINE_DISABLE=quirks), and only `auto` heeds the table.
 #include "drivers/choice/quirks.hpp"
 
-#include "drivers/report.hpp"
+#include "lib/reporting.hpp"
 
 #include <cstdint>
 #include <cstdio>

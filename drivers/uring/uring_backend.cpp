@@ -3,10 +3,10 @@
 // Probing io_uring on the kernel that runs, and making its runner.
 #include "drivers/uring/uring_backend.hpp"
 
-#include "drivers/report.hpp"
 #include "drivers/uring/uring_driver.hpp"
 #include "drivers/uring/uring_kernel.hpp"
 #include "drivers/uring/uring_probe.hpp"
+#include "lib/reporting.hpp"
 #include "lib/split_runner.hpp"
 
 #include <cstdio>

@@ -8,9 +8,9 @@
 // So the probe writes, flushes and reads a scratch file through a real ring.
 #pragma once
 
-#include "drivers/report.hpp"
 #include "drivers/uring/uring_kernel.hpp"
 #include "lib/features.hpp"
+#include "lib/reporting.hpp"
 
 #include <ioengine/probe.hpp>
 

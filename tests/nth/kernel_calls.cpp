@@ -23,20 +23,6 @@
 
 namespace nth {
 
-const char* name_of(Failure failure) {
-    switch (failure) {
-    case Failure::once:
-        return "once";
-    case Failure::interrupted:
-        return "interrupted once";
-    case Failure::storm:
-        return "from then on, for a while";
-    case Failure::denied:
-        return "denied from then on, for a while";
-    }
-    return "?";
-}
-
 namespace kernel_calls {
 
 namespace {
@@ -110,6 +96,7 @@ int error_of(const Call& call, Failure failure) {
     case Failure::storm:
         return call.error;
     case Failure::interrupted:
+    case Failure::signals:
         return call.interruptible ? EINTR : 0;
     case Failure::denied:
         return EPERM;
@@ -181,7 +168,7 @@ int watch() {
 }
 
 void arm(std::uint64_t nth, Failure failure) {
-    const bool lasts = failure == Failure::storm || failure == Failure::denied;
+    const bool lasts = failure != Failure::once && failure != Failure::interrupted;
     g_failure.store(failure);
     g_trigger.arm(nth, lasts ? nth + kLastingCalls - 1 : nth);
 }

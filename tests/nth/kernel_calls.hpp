@@ -17,10 +17,10 @@ namespace nth {
 enum class Failure : std::uint8_t {
     once,         // with the error that this call is known for
     interrupted,  // once, with EINTR, where that is a possible answer
-    storm,        // this and those that follow, for a while: the error it is known for
+    signals,      // this and those that follow, for a while: EINTR, where that is possible
+    storm,        // the same with the error that each call is known for
     denied,       // the same with EPERM, as by a seccomp profile
 };
-const char* name_of(Failure failure);
 
 namespace kernel_calls {
 

@@ -27,8 +27,8 @@ bool denied() {
     return true;
 }
 
-void arm(std::uint64_t nth, bool from_then_on) {
-    g_trigger.arm(nth, from_then_on ? UINT64_MAX : nth);
+void arm(std::uint64_t nth, std::uint64_t count) {
+    g_trigger.arm(nth, count > UINT64_MAX - nth ? UINT64_MAX : nth + count - 1);
 }
 
 void disarm() {

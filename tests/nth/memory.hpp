@@ -9,8 +9,8 @@
 namespace nth {
 namespace memory {
 
-// From now on: the n-th, or all from the n-th on.
-void arm(std::uint64_t nth, bool from_then_on);
+// From now on: the n-th, and as many as this together with it.
+void arm(std::uint64_t nth, std::uint64_t count);
 void disarm();
 // How many were denied since arm().
 std::uint64_t injected();

@@ -53,9 +53,12 @@ template <nth::Failure failure>
 void arm_calls(std::uint64_t n) {
     nth::kernel_calls::arm(n, failure);
 }
-template <bool from_then_on>
+template <std::uint64_t count>
 void arm_memory(std::uint64_t n) {
-    nth::memory::arm(n, from_then_on);
+    nth::memory::arm(n, count);
+}
+bool is_want_of_memory(int error) {
+    return error == ENOMEM;
 }
 // Of a flush, or another call that a helper thread makes for a backend that lacks it.
 bool is_of_a_call_made_for_it(int error) {
@@ -67,14 +70,15 @@ constexpr Way kWays[] = {
      is_of_a_call_made_for_it, true},
     {"call interrupted", arm_calls<nth::Failure::interrupted>, nth::kernel_calls::injected,
      [](int) { return false; }, true},
+    {"calls interrupted for a while", arm_calls<nth::Failure::signals>, nth::kernel_calls::injected,
+     [](int) { return false; }, true},
     {"calls for a while", arm_calls<nth::Failure::storm>, nth::kernel_calls::injected,
      is_of_a_call_made_for_it, true},
     {"calls denied", arm_calls<nth::Failure::denied>, nth::kernel_calls::injected,
      [](int error) { return error == EPERM || error == ECANCELED; }, true},
-    {"allocation once", arm_memory<false>, nth::memory::injected,
-     [](int error) { return error == ENOMEM; }, false},
-    {"allocations", arm_memory<true>, nth::memory::injected,
-     [](int error) { return error == ENOMEM; }, false},
+    {"allocation once", arm_memory<1>, nth::memory::injected, is_want_of_memory, false},
+    {"allocations for a while", arm_memory<5>, nth::memory::injected, is_want_of_memory, false},
+    {"allocations", arm_memory<UINT64_MAX>, nth::memory::injected, is_want_of_memory, false},
 };
 
 // Files and a report for one process at a time.

@@ -4,8 +4,8 @@
 #include "tests/sim/setup.hpp"
 
 #include "drivers/choice/choice.hpp"
-#include "drivers/report.hpp"
 #include "lib/config.hpp"
+#include "lib/reporting.hpp"
 #include "tests/sim/failure.hpp"
 
 #if IOENGINE_HAVE_AIO

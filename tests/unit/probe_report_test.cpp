@@ -5,7 +5,7 @@
 // Method: releases on both sides of each edge; a report filled by hand, its JSON parsed back.
 
 #include "drivers/choice/quirks.hpp"
-#include "drivers/report.hpp"
+#include "lib/reporting.hpp"
 #include "tests/unit/unit.hpp"
 
 #include <ioengine/probe.hpp>

@@ -53,6 +53,24 @@ TEST_EVERY_BACKEND("a forked child is refused everything, at once",
     REQUIRE(io.shutdown().completed == 2);
 }
 
+TEST_EVERY_BACKEND("a forked child that waits is told, at once", "[fork][kernel-11][scenario-18]") {
+    auto io = test::make_context(backend);
+    Request alone;
+    alone.prepare_nop();
+    Group group(io);
+    require_success(test::run_child([&] {
+        CHILD_CHECK(io.perform(alone).code() == ErrorCode::forked);
+        CHILD_CHECK(io.submit(alone).code() == ErrorCode::forked);
+        CHILD_CHECK(io.wait(alone) == ErrorCode::forked);
+        CHILD_CHECK(group.submit(alone).code() == ErrorCode::forked);
+        CHILD_CHECK(group.wait() == ErrorCode::forked);
+        return 0;
+    }));
+    REQUIRE(group.submit(alone));
+    REQUIRE(group.wait() == ErrorCode::none);
+    REQUIRE(alone.outcome().ok());
+}
+
 TEST_EVERY_BACKEND("a forked child may destroy the inherited context", "[fork][kernel-11]") {
     auto io = std::make_unique<test::Context>(test::make_context(backend));
     REQUIRE(test::result_of(*io, [](Request& r) { r.prepare_nop(); }).ok());

@@ -500,6 +500,11 @@ const Script kScripts[] = {
     {"shutdown with a deadline", on_a_context<shutdown_with_a_deadline, 2>},
     {"what never comes", what_never_comes},
     {"a buffer of the library's", a_buffer_of_ours},
+#if IOENGINE_TESTS_NTH_AIO
+    {"libaio: reads and writes", aio_transfers},
+    {"libaio: vectors", aio_vectors},
+    {"libaio: polls", aio_polls},
+#endif
     {nullptr, nullptr},
 };
 

@@ -13,6 +13,12 @@ struct Script {
     void (*play)(Stage& stage);
 };
 
+#if IOENGINE_TESTS_NTH_AIO
+void aio_transfers(Stage& stage);
+void aio_vectors(Stage& stage);
+void aio_polls(Stage& stage);
+#endif
+
 // All of them; the last one has no name.
 extern const Script kScripts[];
 

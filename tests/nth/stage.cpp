@@ -63,12 +63,16 @@ Stage::Event& Stage::read(std::size_t i, bool direct) {
     return event;
 }
 
-Stage::Event& Stage::write(std::size_t i, bool direct) {
+void Stage::expect_write(std::size_t i) {
     pattern(buffer(i), i);
-    Event& event = begin(i, Kind::write, kBlock);
-    event.prepare_write(direct ? files.scratch_direct : files.scratch, buffer(i), kBlock,
-                        i * kBlock);
-    return event;
+    begin(i, Kind::write, kBlock);
+}
+
+Stage::Event& Stage::write(std::size_t i, bool direct) {
+    expect_write(i);
+    ops_[i].event.prepare_write(direct ? files.scratch_direct : files.scratch, buffer(i), kBlock,
+                                i * kBlock);
+    return ops_[i].event;
 }
 
 Stage::Event& Stage::op(std::size_t i, std::uint64_t bytes) {

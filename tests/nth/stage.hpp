@@ -77,6 +77,8 @@ class Stage {
     Event& event(std::size_t i) { return ops_[i].event; }
     // Operation i reads block i, by an event or a request of the script's.
     void expect_read(std::size_t i) { begin(i, Kind::read, kBlock); }
+    // The same for a write; fills its buffer.
+    void expect_write(std::size_t i);
     unsigned char* buffer(std::size_t i) { return buffers_ + i * kBlock; }
     // What became of handing it over; true if it was accepted.
     bool accepted(std::size_t i, Acceptance acceptance);

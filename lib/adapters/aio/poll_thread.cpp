@@ -13,14 +13,28 @@
 namespace ioengine_aio {
 
 namespace {
-constexpr int kRetryMs = 20;
+
+template <class T>
+void make_room(std::vector<T>& list, std::size_t count) {
+    if (list.capacity() < count)
+        list.reserve(2 * count);
+}
+
 }  // namespace
+
+PollThread::~PollThread() {
+    if (bell_ >= 0)
+        ::close(bell_);
+}
 
 int PollThread::add(Operation& operation) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
+    const std::size_t count = waiting_.size() + 1;
     try {
-        // Both may hold all of them, so that nothing has to be allocated later.
-        cancelled_.reserve(waiting_.size() + cancelled_.size() + 1);
+        // Each may hold all of them, so that nothing has to be allocated later.
+        make_room(cancelled_, cancelled_.size() + count);
+        make_room(room_for_fds_, count + 1);
+        make_room(room_for_whose_, count);
         waiting_.push_back(&operation);
     } catch (const std::bad_alloc&) {
         return -ENOMEM;
@@ -71,7 +85,6 @@ void PollThread::stop() noexcept {
         ring();
     }
     ::pthread_join(thread_, nullptr);
-    ::close(bell_);
     running_ = false;
 }
 
@@ -98,19 +111,17 @@ void PollThread::run() noexcept {
                     queue_.finish(*operation, 0);
                 return;
             }
-            try {
-                whose = waiting_;
-                fds.clear();
-                fds.push_back({bell_, POLLIN, 0});
-                for (const Operation* operation : whose)
-                    fds.push_back({operation->poll_fd, operation->poll_events, 0});
-            } catch (const std::bad_alloc&) {
-                whose.clear();
-                fds.clear();
-            }
+            if (fds.capacity() <= waiting_.size())
+                fds.swap(room_for_fds_);
+            if (whose.capacity() < waiting_.size())
+                whose.swap(room_for_whose_);
+            whose = waiting_;
+            fds.clear();
+            fds.push_back({bell_, POLLIN, 0});
+            for (const Operation* operation : whose)
+                fds.push_back({operation->poll_fd, operation->poll_events, 0});
         }
-        // Without memory for all of them it tries again soon.
-        ::poll(fds.data(), fds.size(), fds.empty() ? kRetryMs : -1);
+        ::poll(fds.data(), fds.size(), -1);
         eventfd_t rings = 0;
         static_cast<void>(::eventfd_read(bell_, &rings));
         finish_some(fds, whose);

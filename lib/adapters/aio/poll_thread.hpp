@@ -18,6 +18,7 @@ class PollThread {
     explicit PollThread(Queue& queue) noexcept : queue_(queue) {}
     PollThread(const PollThread&) = delete;
     PollThread& operator=(const PollThread&) = delete;
+    ~PollThread();
 
     // 0: it will end with the events that came, or with 0 if it is cancelled. Any thread.
     int add(Operation& operation) noexcept;
@@ -41,6 +42,10 @@ class PollThread {
     // Ended by the thread itself: its last look may name them still, and must not be taken for a
     // look at the next operation in the same place.
     std::vector<Operation*> cancelled_;
+    // Room for the thread's next look at all that wait. It cannot say no when there is no memory,
+    // so add() finds it.
+    std::vector<pollfd> room_for_fds_;
+    std::vector<Operation*> room_for_whose_;
     bool stopping_ = false;
     bool running_ = false;
     int bell_ = -1;  // an eventfd: look again

@@ -83,7 +83,7 @@ TEST_CASE("a simulation can be made less: what is left out does not happen") {
     REQUIRE(sim::less_of(options) == " --without 'EINVAL for a flag' --without 'EAGAIN storm' "
                                      "--without 'EIO' --scene-requests 40");
     const sim::RunTotals totals = sim::run(options);
-    REQUIRE(totals.simulations > 20);
+    REQUIRE(totals.simulations > 5 * options.backends.size());
     REQUIRE(totals.faults.of(ioengine::Fault::eio) == 0);
     REQUIRE(totals.faults.of(ioengine::Fault::setup_einval) == 0);
     REQUIRE(totals.faults.of(ioengine::Fault::eagain_storm) == 0);

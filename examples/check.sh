@@ -248,6 +248,57 @@ test_store() {
     check "no arguments are a usage error" expect_exit 2 "$run"
 }
 
+# -- thread_per_core ----------------------------------------------------------------------------
+
+counts() {
+    random_file data "$1"
+    [ "$("$run" data 65 3)" -eq "$(tr -dc A <data | wc -c)" ]
+}
+
+test_thread_per_core() {
+    check "bytes are counted, in three threads" counts 5000000
+    check "a file smaller than a thread's part is counted" counts 2
+    check "an empty file has none" counts 0
+    check "a directory cannot be read" expect_exit 1 "$run" . 65
+    check "a file that is not there is an error" expect_exit 1 "$run" nowhere 65
+    check "no arguments are a usage error" expect_exit 2 "$run"
+}
+
+# -- epoll_loop ---------------------------------------------------------------------------------
+
+expected_answer() { # OFFSET LENGTH
+    head -c $(($1 + $2)) data | tail -c +$(($1 + 1)) | od -An -v -tu1 |
+        awk -v offset="$1" '{ for (i = 1; i <= NF; ++i) { sum += $i; ++count } }
+            END { printf "%d: %d bytes, sum %d\n", offset, count, sum }'
+}
+
+answers() {
+    random_file data 1000000
+    local offset lines=()
+    for offset in 0 4096 77777 999000 999999; do lines+=("$offset 4096"); done
+    printf '%s\n' "${lines[@]}" | "$run" data | sort >out
+    for offset in 0 4096 77777 999000 999999; do expected_answer "$offset" 4096; done | sort |
+        cmp - out
+}
+
+answers_while_it_waits_for_more() {
+    random_file data 1000000
+    { echo '8192 512'; sleep 0.2; echo '0 16'; } | "$run" data >out
+    [ "$(wc -l <out)" -eq 2 ]
+}
+
+refuses_nonsense() {
+    echo nonsense | expect_exit 1 "$run" data
+}
+
+test_epoll_loop() {
+    check "each line is answered" answers
+    check "lines that come later are answered, too" answers_while_it_waits_for_more
+    check "nonsense is an error" refuses_nonsense
+    check "a file that is not there is an error" expect_exit 1 "$run" nowhere
+    check "no arguments are a usage error" expect_exit 2 "$run"
+}
+
 # -- on both backends ---------------------------------------------------------------------------
 
 facts="test_$example"

@@ -76,6 +76,12 @@ bool group_is_done(const GroupCount& group) noexcept {
 ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadline_ns) noexcept {
     return engine->shutdown(deadline_ns);
 }
+RunReport engine_run(Engine* engine, Run how, std::int64_t timeout_ns) noexcept {
+    return engine->run(how, timeout_ns);
+}
+int engine_completion_fd(Engine* engine) noexcept {
+    return engine->completion_fd();
+}
 Stats engine_stats(const Engine* engine) noexcept {
     return engine->stats();
 }

@@ -22,6 +22,7 @@ enum class Signal : std::uint32_t {
     nudge = 0xFFFF'FFFFu,   // wakes the poller, see lib/nudge.hpp
     leave = 0xFFFF'FFFEu,   // the exit signal: a zero-length read
     cancel = 0xFFFF'FFFDu,  // the answer to a cancellation; says nothing about the cancelled
+    wake = 0xFFFF'FFFCu,    // the bell rang, see lib/bell.hpp
 };
 constexpr Token token_of(Signal signal) noexcept {
     return Token::of(static_cast<std::uint32_t>(signal), 0);
@@ -48,6 +49,7 @@ struct Handed {
     bool nudge_refused = false;  // the kernel would not take our own messages: they are owed
     bool leave_refused = false;
     bool cancel_refused = false;
+    bool wake_refused = false;
 };
 
 // Told of each slot that the kernel refused, with -errno.
@@ -87,6 +89,11 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // submit role: all that was pushed -> kernel, errno by errno. Seals the slots.
     { driver.submit(refuse) }
     noexcept->std::same_as<Handed>;
+    // where one thread holds both roles: if it can, the next submit() that hands over something
+    // also sleeps, as wait() does without a limit.
+    { driver.can_sleep_in_submit() }
+    noexcept->std::same_as<bool>;
+    driver.sleep_in_next_submit();
     // submit role: what was pushed and not handed over is refused with this -errno. True if
     // cancellations were among it.
     { driver.abandon(refuse, std::int64_t{}) }
@@ -120,6 +127,17 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // poll role.
     { driver.shape_of(0) }
     noexcept->std::same_as<FileShape>;
+    // where one thread holds both roles: the first and the last thing that this thread does. 0 or
+    // -errno.
+    { driver.bind() }
+    noexcept->std::same_as<int>;
+    driver.unbind();
+    // any thread: a descriptor that poll(2) finds readable when wait() would not sleep, or -errno.
+    // Only where one thread holds both roles.
+    { driver.completion_fd() }
+    noexcept->std::same_as<int>;
+    // both roles: from now on, until the next reap(), that descriptor is readable.
+    driver.remind();
     // after both roles have ended.
     driver.close();
 };

@@ -21,7 +21,12 @@ inline namespace v0 {
 Engine::Engine(const Options& options, const Environment& environment)
     : log_(log_level_of(options, environment), options.log, options.log_user),
       disabled_(disabled_features(options, environment, log_)),
-      context_(config_of(options, lending_of(options, environment, disabled_, log_), disabled_),
+      threading_(threading_of(options, environment, log_)),
+      context_(config_of(options,
+                         threading_ == Threading::split
+                             ? lending_of(options, environment, disabled_, log_)
+                             : Lending::callbacks,
+                         disabled_),
                log_),
       event_pool_size_(options.event_pool != 0 ? options.event_pool
                                                : options.queue_limit + options.depth),
@@ -60,11 +65,26 @@ bool Engine::start(const Options& options, const Environment& environment, Error
     }
     RunnerSetup setup;
     setup.context = &context_;
+    setup.threading = threading_;
+    if (threading_ != Threading::split && !open_bell(error))
+        return false;
     setup.threads = thread_setup_of(options);
     setup.wish = backend_wish(options, environment, log_);
     setup.disabled = disabled_;
     runner_ = make_runner(setup, report_, error);
     return runner_ != nullptr && runner_->start(error);
+}
+
+// One thread for both roles is called by a bell.
+bool Engine::open_bell(Error& error) noexcept {
+    const int rc = context_.bell.open();
+    if (rc == 0) {
+        context_.submitter.ring_by(context_.bell);
+        return true;
+    }
+    fill_error(error, ErrorCode::system, -rc, "cannot make a pipe",
+               "raise the limit on open files (ulimit -n)");
+    return false;
 }
 
 // -- calls that wait --------------------------------------------------------------------------
@@ -138,6 +158,17 @@ void Engine::finish_merged(Request* const* members, std::size_t count, Channel c
         if (members[i]->complete != nullptr)
             context_.call_back_elsewhere(*members[i]);
     }
+}
+
+RunReport Engine::run(Run how, std::int64_t limit_ns) noexcept {
+    RunReport report;
+    if (entrance_.in_child())
+        report.code = ErrorCode::forked;
+    else if (would_deadlock())
+        report.code = ErrorCode::would_deadlock;
+    else
+        report = runner_->run(how, limit_ns);
+    return report;
 }
 
 bool Engine::would_deadlock() const noexcept {

@@ -34,6 +34,8 @@ class Engine {
     void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
+    RunReport run(Run how, std::int64_t limit_ns) noexcept;
+    int completion_fd() noexcept { return runner_->completion_fd(); }
     void start() noexcept { context_.tell_submitter(context_.in_callback()); }
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
 
@@ -49,6 +51,7 @@ class Engine {
     ~Engine();
 
     bool start(const Options& options, const Environment& environment, Error& error);
+    bool open_bell(Error& error) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
 
@@ -61,6 +64,7 @@ class Engine {
 
     Log log_;
     const FeatureSet disabled_;
+    const Threading threading_;
     IoSharedContext context_;
     Entrance entrance_{context_};
     ProbeReport report_;

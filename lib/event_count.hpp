@@ -21,6 +21,8 @@
 // The model is tests/models/parking.pml.
 #pragma once
 
+#include "lib/bell.hpp"
+
 #include <atomic>
 #include <cerrno>
 #include <climits>
@@ -59,6 +61,12 @@ class EventCount {
     bool announced() const noexcept {
         return (word_.load(std::memory_order_acquire) & kFlags) != 0;  // pairs with notify's add
     }
+
+    // Before anybody sleeps or notifies: the only sleeper sleeps elsewhere and is woken by a bell,
+    // rung here. It calls announce(), and retract() when it is awake.
+    void ring_by(const Bell& bell) noexcept { bell_ = bell.ringing_fd(); }
+    // Nobody has to wake it any more. relaxed: it calls prepare() and looks again after this.
+    void retract() noexcept { word_.fetch_and(~kFlags, std::memory_order_relaxed); }
 
     // Anybody: does a sleeper that wants anything say that it sleeps? It may be awake by now.
     bool somebody_wants_anything() const noexcept {
@@ -123,11 +131,15 @@ class EventCount {
         if ((word_.fetch_add(kEpoch, std::memory_order_acq_rel) & whom) == 0)
             return false;
         word_.fetch_and(~kFlags, std::memory_order_relaxed);  // [model: park-2] saves later calls
-        ::syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+        if (bell_ >= 0)
+            Bell::ring(bell_);
+        else
+            ::syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
         return true;
     }
 
     std::atomic<std::uint32_t> word_{0};
+    int bell_ = -1;  // constant once the context works
     static_assert(sizeof(std::atomic<std::uint32_t>) == 4, "futex(2) needs the bare word");
 };
 

@@ -21,6 +21,9 @@ enum class Feature : std::uint8_t {
     uring_fallocate,        // io_uring's own fallocate; else a helper thread
     uring_sync_file_range,  // likewise
     uring_async_cancel,     // io_uring: requests are asked back at a shutdown deadline
+    single_issuer,          // io_uring with one thread: the ring knows that it has one
+    defer_taskrun,          // likewise: completions wait until that thread asks for them
+    coop_taskrun,           // likewise, on kernels without that: they interrupt nobody
     aio_ring_reap,          // AIO: completions from the shared ring, without a system call
     aio_fsync,              // AIO's own fsync and fdatasync; else a helper thread
     direct_align,           // statx(2) says how direct I/O must be aligned, and it is checked
@@ -35,7 +38,7 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 15> kFeatureNames{{
+constexpr std::array<FeatureName, 18> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
@@ -43,6 +46,9 @@ constexpr std::array<FeatureName, 15> kFeatureNames{{
     {Feature::uring_fallocate, "uring_fallocate"},
     {Feature::uring_sync_file_range, "uring_sync_file_range"},
     {Feature::uring_async_cancel, "uring_async_cancel"},
+    {Feature::single_issuer, "single_issuer"},
+    {Feature::defer_taskrun, "defer_taskrun"},
+    {Feature::coop_taskrun, "coop_taskrun"},
     {Feature::aio_ring_reap, "aio_ring_reap"},
     {Feature::aio_fsync, "aio_fsync"},
     {Feature::direct_align, "direct_align"},

@@ -90,6 +90,8 @@ const char* error_code_name(ErrorCode code) noexcept {
         return "shutting_down";
     case ErrorCode::no_memory:
         return "no_memory";
+    case ErrorCode::wrong_thread:
+        return "wrong_thread";
     case ErrorCode::would_deadlock:
         return "would_deadlock";
     case ErrorCode::timed_out:

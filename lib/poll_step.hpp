@@ -55,6 +55,9 @@ bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
         return false;
     case Signal::cancel:
         return false;
+    case Signal::wake:
+        context.bell.heard();
+        return false;
     }
     auto* slot = driver.slots().reclaim(completion.token);
     if (slot == nullptr) {

@@ -10,10 +10,12 @@
 #include "lib/thread.hpp"
 #include "lib/wait_word.hpp"
 
+#include <ioengine/engine.hpp>
 #include <ioengine/error.hpp>
 #include <ioengine/probe.hpp>
 #include <ioengine/stats.hpp>
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 
@@ -48,6 +50,21 @@ class Runner {
     // Until what `call` names is done: none; or its limit has passed: timed_out.
     virtual ErrorCode wait(const WaitCall& call) noexcept = 0;
 
+    // Where a thread of the host's drives: see OneThreadRunner.
+    virtual RunReport run(Run how, std::int64_t limit_ns) noexcept {
+        static_cast<void>(how);
+        static_cast<void>(limit_ns);
+        RunReport report;
+        report.code = ErrorCode::unsupported;
+        return report;
+    }
+    // This thread drives until both roles have left, or for limit_ns. False: others do it.
+    virtual bool drive_until_left(std::int64_t limit_ns) noexcept {
+        static_cast<void>(limit_ns);
+        return false;
+    }
+    virtual int completion_fd() noexcept { return -EOPNOTSUPP; }
+
     virtual std::uint32_t depth() const noexcept = 0;
     virtual std::uint32_t slots_in_use() const noexcept = 0;
     // Describes slot i; false if it holds nothing. Any thread.
@@ -57,6 +74,7 @@ class Runner {
 // What a backend needs to make a runner.
 struct RunnerSetup {
     IoSharedContext* context = nullptr;
+    Threading threading = Threading::split;
     ThreadSetup threads;
     BackendWish wish;
     FeatureSet disabled;

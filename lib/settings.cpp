@@ -66,6 +66,7 @@ Environment read_environment() noexcept {
     environment.log = ::secure_getenv("IOENGINE_LOG");
     environment.disable = ::secure_getenv("IOENGINE_DISABLE");
     environment.lending = ::secure_getenv("IOENGINE_LENDING");
+    environment.threading = ::secure_getenv("IOENGINE_THREADING");
     const char* stats = ::secure_getenv("IOENGINE_STATS");
     environment.stats_at_exit = stats != nullptr && std::strcmp(stats, "exit") == 0;
     return environment;
@@ -91,11 +92,17 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
     for (const Range& range : ranges)
         if (!in_range(range, error))
             return false;
-    if (options.backend > Backend::null || options.threading != Threading::split ||
+    if (options.backend > Backend::null || options.threading > Threading::caller ||
         options.lending > Lending::callers || options.log_level > LogLevel::off) {
         fill_error(error, ErrorCode::invalid_argument, 0,
                    "Options::backend, threading, lending or log_level is no value of its enum",
                    "use the enumerators of ioengine/options.hpp");
+        return false;
+    }
+    if (options.threading != Threading::split && options.lending != Lending::callbacks) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::lending is for Threading::split",
+                   "leave it at Lending::callbacks: one thread holds both roles");
         return false;
     }
     if (options.workers != nullptr && options.sink != nullptr) {
@@ -138,6 +145,20 @@ Lending lending_of(const Options& options, const Environment& environment,
     if (lending == Lending::callers && disabled.has(Feature::caller_lending))
         return Lending::callbacks;
     return lending;
+}
+
+Threading threading_of(const Options& options, const Environment& environment, Log& log) noexcept {
+    if (options.threading != Threading::split || environment.threading == nullptr)
+        return options.threading;
+    const bool is_known = std::strcmp(environment.threading, "split") == 0;
+    // Nobody would drive `caller`.
+    if (std::strcmp(environment.threading, "owner") == 0 && options.lending == Lending::callbacks)
+        return Threading::owner;
+    if (!is_known)
+        log.write(LogLevel::warning,
+                  "IOENGINE_THREADING=%s is ignored: use split, or owner with the default lending",
+                  environment.threading);
+    return Threading::split;
 }
 
 ContextConfig config_of(const Options& options, Lending lending,

@@ -16,11 +16,12 @@ inline namespace v0 {
 
 // The environment's part. Empty in setuid programs: secure_getenv(3).
 struct Environment {
-    const char* backend = nullptr;  // IOENGINE_BACKEND
-    const char* log = nullptr;      // IOENGINE_LOG
-    const char* disable = nullptr;  // IOENGINE_DISABLE
-    const char* lending = nullptr;  // IOENGINE_LENDING
-    bool stats_at_exit = false;     // IOENGINE_STATS=exit
+    const char* backend = nullptr;    // IOENGINE_BACKEND
+    const char* log = nullptr;        // IOENGINE_LOG
+    const char* disable = nullptr;    // IOENGINE_DISABLE
+    const char* lending = nullptr;    // IOENGINE_LENDING
+    const char* threading = nullptr;  // IOENGINE_THREADING
+    bool stats_at_exit = false;       // IOENGINE_STATS=exit
 };
 Environment read_environment() noexcept;
 
@@ -32,6 +33,8 @@ LogLevel log_level_of(const Options& options, const Environment& environment) no
 // What the options ask for, or in place of `callbacks` the environment; less what is disabled.
 Lending lending_of(const Options& options, const Environment& environment,
                    const FeatureSet& disabled, Log& log) noexcept;
+// What the options ask for, or in place of `split` the environment.
+Threading threading_of(const Options& options, const Environment& environment, Log& log) noexcept;
 ContextConfig config_of(const Options& options, Lending lending,
                         const FeatureSet& disabled) noexcept;
 ThreadSetup thread_setup_of(const Options& options) noexcept;

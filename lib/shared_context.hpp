@@ -8,6 +8,7 @@
 // nothing of the user's is left in the engine.
 #pragma once
 
+#include "lib/bell.hpp"
 #include "lib/closing.hpp"
 #include "lib/engine_stats.hpp"
 #include "lib/event_count.hpp"
@@ -173,6 +174,7 @@ class IoSharedContext {
     alignas(64) EventCount space;  // submit_wait() parks here
     alignas(64) ReadyList ready;   // finished without the kernel; any thread to poll role
     Nudge nudge;
+    Bell bell;  // with one thread for both roles
     alignas(64) Standby standby;
     // With a watchdog: the submitter sleeps without a limit. Set by it before it looks whether
     // anything is on its way for the last time; whoever hands over in its place looks here

@@ -27,6 +27,8 @@ void Engine::begin_closing() noexcept {
 }
 
 bool Engine::wait_until_left(std::int64_t limit_ns) noexcept {
+    if (runner_->drive_until_left(limit_ns))
+        return context_.closing.submitter_left.load(std::memory_order_acquire);
     const std::uint64_t begun = now_ns();
     for (;;) {
         const std::uint32_t seen = context_.closing.left.prepare();

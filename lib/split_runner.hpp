@@ -24,21 +24,19 @@
 #pragma once
 
 #include "lib/clock.hpp"
+#include "lib/kernel_sleep.hpp"
 #include "lib/lending.hpp"
-#include "lib/names.hpp"
 #include "lib/offload.hpp"
-#include "lib/pause.hpp"
 #include "lib/poller.hpp"
 #include "lib/runner.hpp"
 #include "lib/waiter.hpp"
+#include "lib/watchdog.hpp"
 
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace ioengine {
 inline namespace v0 {
@@ -49,6 +47,7 @@ class SplitRunner final : public Runner {
     SplitRunner(const RunnerSetup& setup, std::unique_ptr<D> driver)
         : context_(*setup.context), threads_(setup.threads), driver_(std::move(driver)),
           limits_waits_(driver_->limits_waits()), offload_(context_, threads_),
+          watchdog_(context_, *driver_), sleep_(context_, *driver_),
           loop_(context_, poll_, side_, *driver_, &offload_) {
         context_.callers_step = {[](void* user) {
                                      auto& self = *static_cast<SplitRunner*>(user);
@@ -56,8 +55,6 @@ class SplitRunner final : public Runner {
                                                       &self.offload_);
                                  },
                                  this};
-        if (context_.config.watchdog_ms != 0)
-            reported_.resize(driver_->slots().depth());
     }
 
     bool start(Error& error) noexcept override {
@@ -105,9 +102,9 @@ class SplitRunner final : public Runner {
                     waiter.word().sleep(seen, left);
                 waiter.unpark();
             } else if (next == Next::sleep) {
-                const int rc = late ? 0 : sleep_in_kernel(left);
+                const int rc = late ? 0 : sleep_(left);
                 waiter.wake();
-                failures = after_wait(rc, failures);
+                failures = sleep_.after(rc, failures);
             }
             if (late && !call.done()) {
                 code = ErrorCode::timed_out;
@@ -155,44 +152,15 @@ class SplitRunner final : public Runner {
 
     // With a watchdog: reports what is overdue, and cuts a sleep short until all has completed.
     std::int64_t watch(std::int64_t limit_ns) noexcept {
-        const std::int64_t watchdog_ns = std::int64_t{context_.config.watchdog_ms} * 1'000'000;
-        if (watchdog_ns == 0)
+        if (!watchdog_.barks())
             return limit_ns;
-        if (nothing_is_pending()) {
+        if (nothing_is_pending(context_)) {
             context_.unwatched.store(true, std::memory_order_relaxed);
             std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with borrowers
-            if (nothing_is_pending())
+            if (nothing_is_pending(context_))
                 return limit_ns;
         }
-        report_overdue(static_cast<std::uint64_t>(watchdog_ns));
-        const std::int64_t nap = watchdog_ns / 2 + 1'000'000;
-        return limit_ns == EventCount::kNoLimit || limit_ns > nap ? nap : limit_ns;
-    }
-
-    // `completed` first. Not whether a slot is in use: a callback that is running now may submit,
-    // and a borrower hand it over, without a word to this thread.
-    bool nothing_is_pending() const noexcept {
-        const std::uint64_t completed = context_.completed();
-        return completed == context_.accepted();
-    }
-
-    void report_overdue(std::uint64_t limit_ns) noexcept {
-        const std::uint64_t now = coarse_now_ns();
-        for (std::uint32_t i = 0; i < depth(); ++i) {
-            InFlight entry;
-            if (!driver_->slots().describe(i, now, entry) || entry.age_ns < limit_ns)
-                continue;
-            // Not by the generation, which moves with each try.
-            const std::uint64_t since = now - entry.age_ns;
-            if (std::exchange(reported_[i], since) == since)
-                continue;
-            context_.submit_counters.watchdog_reports.add(1);
-            context_.log.write(
-                LogLevel::warning, "overdue: %s on fd %d, offset %llu, length %llu, %s for %llu ms",
-                action_name(entry.action), entry.fd, static_cast<unsigned long long>(entry.offset),
-                static_cast<unsigned long long>(entry.length), entry.stage,
-                static_cast<unsigned long long>(entry.age_ns / 1'000'000));
-        }
+        return watchdog_.look(limit_ns);
     }
 
     // -- poller thread -------------------------------------------------------------------------
@@ -202,9 +170,9 @@ class SplitRunner final : public Runner {
         std::uint32_t failures = 0;
         for (Next next = loop_.next(); next != Next::leave; next = loop_.next()) {
             if (next == Next::sleep) {
-                const int rc = sleep_in_kernel(EventCount::kNoLimit);
+                const int rc = sleep_(EventCount::kNoLimit);
                 loop_.awake();
-                failures = after_wait(rc, failures);
+                failures = sleep_.after(rc, failures);
             } else if (next == Next::park) {
                 context_.standby.poller.park(loop_.seen(), EventCount::Wants::anything);
                 loop_.stand_up();
@@ -215,74 +183,17 @@ class SplitRunner final : public Runner {
         context_.wake_urgently();
     }
 
-    // With the poll role, after may_sleep(): whatever would end the sleep ends the spinning, too,
-    // since it all comes as completions.
-    int sleep_in_kernel(std::int64_t limit_ns) noexcept {
-        if (!may_spin())
-            return driver_->wait(limit_ns);
-        const std::int64_t spin = std::int64_t{context_.config.spin_us} * 1'000;
-        if (limit_ns >= 0 && limit_ns <= spin) {
-            spin_for_completion(limit_ns);
-            return 0;  // late, or something is there
-        }
-        if (spin_for_completion(spin))
-            return 0;
-        return driver_->wait(limit_ns < 0 ? limit_ns : limit_ns - spin);
-    }
-
-    // As long as few are in flight: with many the next one is not far, or the device is slow.
-    bool may_spin() const noexcept {
-        constexpr std::uint32_t kInFlightMax = 2;
-        return context_.config.spin_us != 0 && driver_->sees_completions() && slots_in_use() != 0 &&
-               slots_in_use() <= kInFlightMax;
-    }
-
-    bool spin_for_completion(std::int64_t limit_ns) noexcept {
-        constexpr int kLooksPerClock = 16;
-        const std::uint64_t end = now_ns() + static_cast<std::uint64_t>(limit_ns);
-        do {
-            for (int i = 0; i < kLooksPerClock; ++i) {
-                if (driver_->completions_ready() != 0)
-                    return true;
-                pause_cpu();
-            }
-        } while (now_ns() < end);
-        return false;
-    }
-
-    // One line per answer of the waiting system call. Returns the failures in a row.
-    std::uint32_t after_wait(int rc, std::uint32_t failures) noexcept {
-        switch (-rc) {
-        case 0:
-        case EINTR:  // look again
-            return 0;
-        case EAGAIN:
-        case EBUSY:
-        case ENOMEM:  // the kernel is short of something: it passes
-            break;
-        default:
-            if (failures == 0)
-                context_.log.write(LogLevel::error, "waiting for completions failed: %s",
-                                   std::strerror(-rc));
-            break;
-        }
-        const std::int64_t delay = backoff_ns(failures);
-        const timespec nap{static_cast<time_t>(delay / 1'000'000'000),
-                           static_cast<long>(delay % 1'000'000'000)};
-        ::nanosleep(&nap, nullptr);
-        return failures + 1;
-    }
-
     IoSharedContext& context_;
     const ThreadSetup threads_;
     const std::unique_ptr<D> driver_;
     const bool limits_waits_;
     Offload offload_;
+    Watchdog<D> watchdog_;  // submitter's
+    const KernelSleep<D> sleep_;
     SubmitSide side_;
     PollSide poll_;
     // The poller's; here rather than on its stack, which a forked child lacks.
     Poller<D> loop_;
-    std::vector<std::uint64_t> reported_;  // submitter's: whom the last report was about, per slot
     Thread submitter_;
     Thread poller_;
 };

@@ -77,16 +77,18 @@ constexpr std::int64_t backoff_ns(std::uint32_t attempt) noexcept {
 class Holder {
   public:
     static Holder submitter() noexcept { return {Kind::submitter, nullptr}; }
+    // The only thread there is, which holds both roles.
+    static Holder sole() noexcept { return {Kind::sole, nullptr}; }
     static Holder poller() noexcept { return {Kind::poller, nullptr}; }
     static Holder waiter(const WaitWord& word) noexcept { return {Kind::waiter, &word}; }
     static Holder caller() noexcept { return {Kind::caller, nullptr}; }
 
-    bool borrows() const noexcept { return kind_ != Kind::submitter; }
+    bool borrows() const noexcept { return kind_ != Kind::submitter && kind_ != Kind::sole; }
     // Will it look for completions after this?
-    bool reaps() const noexcept { return kind_ == Kind::poller || kind_ == Kind::waiter; }
+    bool reaps() const noexcept { return kind_ != Kind::submitter && kind_ != Kind::caller; }
     // If not, it hands over nobody else's requests, as a continuation may be.
     bool is_engine_thread() const noexcept {
-        return kind_ == Kind::submitter || kind_ == Kind::poller;
+        return kind_ != Kind::waiter && kind_ != Kind::caller;
     }
     bool is_caller() const noexcept { return kind_ == Kind::caller; }
     bool owns(const Request& request) const noexcept {
@@ -94,7 +96,7 @@ class Holder {
     }
 
   private:
-    enum class Kind : std::uint8_t { submitter, poller, waiter, caller };
+    enum class Kind : std::uint8_t { submitter, sole, poller, waiter, caller };
     Holder(Kind kind, const WaitWord* word) noexcept : kind_(kind), word_(word) {}
     Kind kind_;
     const WaitWord* word_;
@@ -344,9 +346,12 @@ inline std::int64_t after_refused_call(IoSharedContext& context, SubmitRole& rol
 }  // namespace steps
 
 // Moves what can be moved: continuations, then new work, then the engine's own signals.
-template <Driver D>
-SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
-                          Offload* offload = nullptr, Holder holder = Holder::submitter()) {
+// `before_hand_over` runs when all that can be handed over has been pushed: a thread that holds
+// both roles decides there whether to sleep in the same call.
+template <Driver D, class BeforeHandOver = void (*)()>
+SubmitOutcome submit_step(
+    IoSharedContext& context, SubmitRole& role, D& driver, Offload* offload = nullptr,
+    Holder holder = Holder::submitter(), BeforeHandOver&& before_hand_over = [] {}) {
     auto& slots = driver.slots();
     SubmitOutcome outcome;
     // acquire: pairs with the closer's release. What is to be continued from now on, or comes from
@@ -413,6 +418,8 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
             role.leave_sent = false;
         if (handed.cancel_refused)
             role.cancel_sent = false;
+        if (handed.wake_refused)
+            context.bell.disarm();
         outcome.handed += handed.count;
         outcome.moved |= handed.count != 0;
         // Nothing is left over to be tried again; lend_step() goes by that.
@@ -433,11 +440,14 @@ SubmitOutcome submit_step(IoSharedContext& context, SubmitRole& role, D& driver,
                 role.cancel_sent = false;
         }
     };
+    if (context.bell.wants_arming() && driver.push_signal(Signal::wake))
+        context.bell.arm();
+    before_hand_over();
     hand_over();
     if (steps::push_signals(context, role, driver))
         hand_over();
 
-    if (context.nudge.owed() || (cancelling && !role.cancel_sent) ||
+    if (context.nudge.owed() || context.bell.wants_arming() || (cancelling && !role.cancel_sent) ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);
     steps::wake_for_put_off(context, driver, outcome);

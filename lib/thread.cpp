@@ -30,6 +30,8 @@ const char* role_name(ThreadRole role) noexcept {
         return "work";
     case ThreadRole::offload:
         return "offload";
+    case ThreadRole::owner:
+        return "owner";
     }
     return "";
 }

@@ -6,8 +6,8 @@
 #include "drivers/aio/aio_driver.hpp"
 #include "drivers/aio/aio_kernel.hpp"
 #include "drivers/aio/aio_probe.hpp"
+#include "lib/make_threads.hpp"
 #include "lib/reporting.hpp"
-#include "lib/split_runner.hpp"
 
 #include <memory>
 #include <utility>
@@ -17,6 +17,7 @@ inline namespace v0 {
 
 template class AioDriver<LinuxAio>;
 template class SplitRunner<AioDriver<LinuxAio>>;
+template class OneThreadRunner<AioDriver<LinuxAio>>;
 
 void probe_aio(const FeatureSet& disabled, ProbeReport& report) noexcept {
     BackendProbe& probe = report.aio;
@@ -36,6 +37,7 @@ std::unique_ptr<Runner> make_aio_runner(const RunnerSetup& setup, ProbeReport& r
     AioSetup driver_setup;
     driver_setup.merge_limit = context.config.merge_limit;
     driver_setup.depth = context.config.depth;
+    driver_setup.bell_fd = context.bell.fd();
     driver_setup.native_fsync = has_feature(report, "aio_fsync");
     driver_setup.submit_counters = &context.submit_counters;
     driver_setup.poll_counters = &context.poll_counters;
@@ -58,7 +60,7 @@ std::unique_ptr<Runner> make_aio_runner(const RunnerSetup& setup, ProbeReport& r
         kernel.reaps_from_ring();
     note_feature(report, "aio_fsync", driver_setup.native_fsync).in_force =
         driver_setup.native_fsync;
-    return std::make_unique<SplitRunner<AioDriver<LinuxAio>>>(
+    return make_threads(
         setup, std::make_unique<AioDriver<LinuxAio>>(std::move(kernel), std::move(driver_setup)));
 }
 

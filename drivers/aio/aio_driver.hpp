@@ -8,8 +8,9 @@
 // call is made again for the rest, so that it never harms its neighbours; a shortage (EAGAIN) keeps
 // the rest for later.
 //
-// Beyond `depth` slots the context has room for a nudge and for the exit signal, whose iocbs live
-// here: so both can be sent at depth 1 and with every slot busy.
+// Beyond `depth` slots the context has room for the exit signal and for a nudge (or, with one
+// thread, its bell), whose iocbs live here: so both can be sent at depth 1 and with every slot
+// busy.
 #pragma once
 
 #include "drivers/files.hpp"
@@ -26,6 +27,9 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <utility>
 
 namespace ioengine {
@@ -39,6 +43,7 @@ struct AioSetup {
     std::uint32_t depth = 128;
     std::uint32_t merge_limit = 0;  // bytes in one slot; 0: one request each
     SignalFile signal_file;
+    int bell_fd = -1;             // where one thread holds both roles: lib/bell.hpp
     bool check_alignment = true;  // of direct transfers, before the kernel sees them
     bool native_fsync = true;     // IOCB_CMD_FSYNC, Linux 4.18
     SubmitCounters* submit_counters = nullptr;
@@ -170,10 +175,13 @@ class AioDriver {
     }
 
     bool push_signal(Signal signal) noexcept {
-        iocb& control = signal == Signal::leave ? leave_ : nudge_;
-        io_prep_pread(&control, setup_.signal_file.fd(), nullptr, 0, 0);
+        iocb& control = signal == Signal::leave ? leave_ : signal == Signal::wake ? wake_ : nudge_;
+        if (signal == Signal::wake)
+            io_prep_poll(&control, setup_.bell_fd, POLLIN);  // Linux 4.18
+        else
+            io_prep_pread(&control, setup_.signal_file.fd(), nullptr, 0, 0);
         control.data = reinterpret_cast<void*>(token_of(signal).value);
-        batch_[batched_++] = &control;
+        push(control);
         return true;
     }
 
@@ -186,6 +194,10 @@ class AioDriver {
     // -- poll role ---------------------------------------------------------------------------
 
     std::uint32_t reap(Completion* out, std::uint32_t max) noexcept {
+        if (done_fd_ >= 0) {  // before the look: what is done afterwards says so again
+            eventfd_t said = 0;
+            static_cast<void>(::eventfd_read(done_fd_, &said));
+        }
         if (event_count_ == 0)
             fill_from(kernel_.peek(kEvents, events_.data()));
         std::uint32_t taken = 0;
@@ -210,8 +222,22 @@ class AioDriver {
     }
     FileShape shape_of(int fd) const noexcept { return kernel_.shape_of(fd); }
 
+    // -- both roles, on one thread -----------------------------------------------------------
+
+    bool can_sleep_in_submit() const noexcept { return false; }
+    void sleep_in_next_submit() noexcept {}
+    int bind() noexcept { return 0; }
+    void unbind() noexcept {}
+    void remind() noexcept { static_cast<void>(::eventfd_write(done_fd_, 1)); }
+
     // -- any thread --------------------------------------------------------------------------
 
+    // From now on what is handed over says there that it is done.
+    int completion_fd() noexcept {
+        if (done_fd_ < 0)
+            done_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        return done_fd_ >= 0 ? done_fd_ : -errno;
+    }
     bool limits_waits() const noexcept { return true; }
     bool interrupts_submitter() const noexcept { return false; }
 
@@ -220,14 +246,22 @@ class AioDriver {
     void close() noexcept {
         kernel_.destroy();
         setup_.signal_file.close();
+        if (done_fd_ >= 0)
+            ::close(std::exchange(done_fd_, -1));
     }
 
   private:
-    static constexpr std::uint32_t kSignals = 2;
+    static constexpr std::uint32_t kSignals = 2;  // the exit signal, and the nudge or the bell
     static constexpr long kEvents = 64;
 
     static Token token_in(const iocb& control) noexcept {
         return {reinterpret_cast<std::uintptr_t>(control.data)};
+    }
+
+    void push(iocb& control) noexcept {
+        if (done_fd_ >= 0)
+            io_set_eventfd(&control, done_fd_);
+        batch_[batched_++] = &control;
     }
 
     // Builds the iocb for the slot's next piece and appends it to the batch. The state says
@@ -235,7 +269,7 @@ class AioDriver {
     void add(AioSlot& slot) noexcept {
         fill(slot);
         slots_.hand_over(slot);
-        batch_[batched_++] = &slot.control;
+        push(slot.control);
     }
 
     void fill(AioSlot& slot) noexcept {
@@ -271,6 +305,8 @@ class AioDriver {
             handed.nudge_refused = true;
         else if (&control == &leave_)
             handed.leave_refused = true;
+        else if (&control == &wake_)
+            handed.wake_refused = true;
         else
             refuse(slots_.at(token_in(control).slot()), error);
     }
@@ -294,6 +330,8 @@ class AioDriver {
     std::uint32_t batched_ = 0;
     iocb nudge_{};
     iocb leave_{};
+    iocb wake_{};
+    int done_fd_ = -1;  // an eventfd, if somebody wants to poll for completions
 
     // poll role
     alignas(64) std::array<io_event, kEvents> events_{};

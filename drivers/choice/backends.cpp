@@ -5,9 +5,9 @@
 #include "drivers/choice/choice.hpp"
 #include "drivers/null/null_driver.hpp"
 #include "lib/config.hpp"
+#include "lib/make_threads.hpp"
 #include "lib/reporting.hpp"
 #include "lib/runner.hpp"
-#include "lib/split_runner.hpp"
 #include "lib/thread.hpp"
 
 #if IOENGINE_HAVE_AIO
@@ -25,6 +25,7 @@ namespace ioengine {
 inline namespace v0 {
 
 template class SplitRunner<NullDriver>;
+template class OneThreadRunner<NullDriver>;
 
 namespace {
 
@@ -51,9 +52,12 @@ void probe_one_aio([[maybe_unused]] const FeatureSet& disabled, ProbeReport& rep
 
 void note_settings(const RunnerSetup& setup, ProbeReport& report) noexcept {
     const ContextConfig& config = setup.context->config;
+    const bool has_two = setup.threading == Threading::split;
+    const char* const note = has_two ? "" : "one thread holds both roles";
     const bool may_lend = !setup.disabled.has(Feature::callback_lending);
-    note_feature(report, "callback_lending", may_lend).in_force = config.lends;
-    note_feature(report, "caller_lending", may_lend && !setup.disabled.has(Feature::caller_lending))
+    note_feature(report, "callback_lending", may_lend, note).in_force = config.lends && has_two;
+    note_feature(report, "caller_lending", may_lend && !setup.disabled.has(Feature::caller_lending),
+                 note)
         .in_force = config.callers_lend;
     note_feature(report, "reap_cap", !setup.disabled.has(Feature::reap_cap)).in_force =
         config.caps_reaping && config.lends;
@@ -66,10 +70,11 @@ std::unique_ptr<Runner> make_on(Backend backend, const RunnerSetup& setup, Probe
     note_settings(setup, report);
     switch (backend) {
     case Backend::null:
-        return std::make_unique<SplitRunner<NullDriver>>(
-            setup, std::make_unique<NullDriver>(setup.context->config.depth,
-                                                setup.context->submit_counters,
-                                                setup.context->config.merge_limit));
+        return make_threads(
+            setup, std::make_unique<NullDriver>(
+                       setup.context->config.depth, setup.context->submit_counters,
+                       setup.context->config.merge_limit,
+                       setup.threading == Threading::split ? nullptr : &setup.context->bell));
 #if IOENGINE_HAVE_URING
     case Backend::uring:
         return make_uring_runner(setup, report, error);

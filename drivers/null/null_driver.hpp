@@ -4,13 +4,18 @@
 // engine's own cost. Its "kernel" is a ring from the submit role to the poll role.
 #pragma once
 
+#include "lib/bell.hpp"
 #include "lib/driver.hpp"
 #include "lib/event_count.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <new>
+#include <poll.h>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
@@ -21,8 +26,9 @@ class NullDriver {
   public:
     using Slot = NullSlot;
 
-    NullDriver(std::uint32_t depth, SubmitCounters& counters, std::uint32_t merge_limit = 0)
-        : counters_(counters), slots_(depth, merge_limit),
+    NullDriver(std::uint32_t depth, SubmitCounters& counters, std::uint32_t merge_limit = 0,
+               const Bell* bell = nullptr)
+        : counters_(counters), bell_(bell), slots_(depth, merge_limit),
           mask_(std::bit_ceil(std::size_t{depth} + 2) - 1), done_(new Completion[mask_ + 1]) {}
 
     SlotPool<NullSlot>& slots() noexcept { return slots_; }
@@ -69,7 +75,8 @@ class NullDriver {
         return false;
     }
     bool push_signal(Signal signal) noexcept {
-        put({token_of(signal), 0});
+        if (signal != Signal::wake)  // wait() watches the bell by itself
+            put({token_of(signal), 0});
         return true;
     }
     bool cancel(NullSlot&) noexcept { return true; }
@@ -79,6 +86,10 @@ class NullDriver {
     std::uint32_t reap(Completion* out, std::uint32_t max) noexcept {
         const std::size_t tail = tail_.load(std::memory_order_acquire);
         std::uint32_t taken = 0;
+        if (is_polled_ && !rang_)
+            look_at_bell_now();
+        if (std::exchange(rang_, false))
+            out[taken++] = {token_of(Signal::wake), 0};
         for (; head_ != tail && taken < max; ++head_)
             out[taken++] = done_[head_ & mask_];
         return taken;
@@ -88,6 +99,8 @@ class NullDriver {
     }
     bool sees_completions() const noexcept { return true; }
     int wait(std::int64_t limit_ns) noexcept {
+        if (bell_ != nullptr)
+            return wait_for_bell(limit_ns);
         const std::uint32_t seen = news_.prepare();
         if (head_ == tail_.load(std::memory_order_acquire))
             news_.park(seen, EventCount::Wants::anything, limit_ns);
@@ -98,15 +111,50 @@ class NullDriver {
     bool limits_waits() const noexcept { return true; }
     bool interrupts_submitter() const noexcept { return false; }
 
+    // -- both roles, on one thread: what it hands over is done at once ------------------------
+
+    bool can_sleep_in_submit() const noexcept { return false; }
+    void sleep_in_next_submit() noexcept {}
+    int bind() noexcept { return 0; }
+    void unbind() noexcept {}
+    void remind() noexcept { Bell::ring(bell_->ringing_fd()); }
+    int completion_fd() noexcept {
+        is_polled_ = true;
+        return bell_->fd();
+    }
+
     void close() noexcept {}
 
   private:
+    int wait_for_bell(std::int64_t limit_ns) noexcept {
+        if (completions_ready() != 0)
+            return 0;
+        if (limit_ns < 0)
+            return look_at_bell(nullptr);
+        const timespec limit{static_cast<time_t>(limit_ns / 1'000'000'000),
+                             static_cast<long>(limit_ns % 1'000'000'000)};
+        return look_at_bell(&limit);
+    }
+    void look_at_bell_now() noexcept {
+        const timespec none{};
+        look_at_bell(&none);
+    }
+    int look_at_bell(const timespec* limit) noexcept {
+        pollfd bell{bell_->fd(), POLLIN, 0};
+        const int rc = ::ppoll(&bell, 1, limit, nullptr);
+        rang_ = rc > 0;
+        return rc < 0 ? -errno : 0;
+    }
+
     static std::int64_t bytes_of(const NullSlot& slot) noexcept {
         return static_cast<std::int64_t>(slot.transfer.bytes_left());
     }
     void put(const Completion& completion) noexcept { done_[filled_++ & mask_] = completion; }
 
     SubmitCounters& counters_;
+    const Bell* const bell_;  // null: two threads
+    bool rang_ = false;
+    bool is_polled_ = false;
     SlotPool<NullSlot> slots_;
     const std::size_t mask_;
     const std::unique_ptr<Completion[]> done_;      // never full: a place per slot and signal

@@ -64,7 +64,7 @@ io_uring_sqe* SimUring::next_sqe() noexcept {
     return &sqe;
 }
 
-int SimUring::submit() noexcept {
+int SimUring::submit(unsigned) noexcept {
     world_->seam();
     const unsigned count = unsubmitted();
     const int answer = world_->called(SimCall::submit, count, submit_prefix());

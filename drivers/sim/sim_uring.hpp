@@ -42,7 +42,8 @@ class SimUring {
     // -- submit role -------------------------------------------------------------------------
 
     io_uring_sqe* next_sqe() noexcept;
-    int submit() noexcept;
+    // Who wants to sleep is woken at once, by a signal.
+    int submit(unsigned completions = 0) noexcept;
     unsigned unsubmitted() noexcept { return tail_ - head_; }
     unsigned room() noexcept { return shape_.sq_entries - unsubmitted(); }
     template <class F>
@@ -77,6 +78,11 @@ class SimUring {
     bool limits_waits() const noexcept { return true; }
     unsigned completions_ready() noexcept { return static_cast<unsigned>(world_->ready()); }
     bool overflowed() noexcept { return world_->spilled() != 0; }
+
+    int bind() noexcept { return 0; }
+    void unbind() noexcept {}
+    int completion_fd() const noexcept { return -1; }
+    void remind() noexcept {}
 
     void destroy() noexcept { world_->destroy(); }
 

@@ -6,8 +6,8 @@
 #include "drivers/uring/uring_driver.hpp"
 #include "drivers/uring/uring_kernel.hpp"
 #include "drivers/uring/uring_probe.hpp"
+#include "lib/make_threads.hpp"
 #include "lib/reporting.hpp"
-#include "lib/split_runner.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -29,6 +29,7 @@ inline namespace v0 {
 
 template class UringDriver<LinuxUring>;
 template class SplitRunner<UringDriver<LinuxUring>>;
+template class OneThreadRunner<UringDriver<LinuxUring>>;
 
 namespace {
 
@@ -42,8 +43,13 @@ void note_flag(ProbeReport& report, const char* name, unsigned flags, const char
     note_feature(report, name, available, note);
 }
 
-UringRingSetup ring_setup_for(std::uint32_t depth, const FeatureSet& disabled) noexcept {
+UringRingSetup ring_setup_for(std::uint32_t depth, Threading threading,
+                              const FeatureSet& disabled) noexcept {
     UringRingSetup ring;
+    ring.one_thread = threading != Threading::split;
+    ring.single_issuer = !disabled.has(Feature::single_issuer);
+    ring.defer_taskrun = ring.single_issuer && !disabled.has(Feature::defer_taskrun);
+    ring.coop_taskrun = !disabled.has(Feature::coop_taskrun);
     ring.sq_entries = UringDriver<LinuxUring>::sq_entries_for(depth);
     ring.cq_entries = UringDriver<LinuxUring>::cq_entries_for(depth);
     ring.submit_all = !disabled.has(Feature::submit_all);
@@ -61,15 +67,15 @@ void probe_uring(const FeatureSet& disabled, bool thorough, ProbeReport& report)
         return;
     }
     LinuxUring kernel;
-    probe_ring(kernel, ring_setup_for(6, disabled), disabled, report);
+    probe_ring(kernel, ring_setup_for(6, Threading::split, disabled), disabled, report);
     if (!thorough || !probe.available)
         return;
     note_flag(report, "single_issuer", IORING_SETUP_SINGLE_ISSUER,
-              "not used: split threading submits and reaps on two threads");
+              "for Threading::owner and caller: split submits and reaps on two threads");
     note_flag(report, "defer_taskrun", IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-              "not used: split threading submits and reaps on two threads");
+              "for Threading::owner and caller: split submits and reaps on two threads");
     note_flag(report, "coop_taskrun", IORING_SETUP_COOP_TASKRUN,
-              "not used: completions would wait for the submitter");
+              "for Threading::owner and caller, without defer_taskrun");
 }
 
 std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport& report,
@@ -78,6 +84,7 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
     UringSetup driver_setup;
     driver_setup.merge_limit = context.config.merge_limit;
     driver_setup.depth = context.config.depth;
+    driver_setup.bell_fd = context.bell.fd();
     driver_setup.has_fallocate = has_feature(report, "uring_fallocate");
     driver_setup.has_sync_file_range = has_feature(report, "uring_sync_file_range");
     driver_setup.has_async_cancel = has_feature(report, "uring_async_cancel");
@@ -91,8 +98,10 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
                    "raise the limit on open files (ulimit -n)");
         return nullptr;
     }
-    const UringRingSetup wish = ring_setup_for(driver_setup.depth, setup.disabled);
+    const UringRingSetup wish = ring_setup_for(driver_setup.depth, setup.threading, setup.disabled);
     UringRingSetup ring = wish;
+    if (ring.one_thread && ring.single_issuer && !LinuxUring::can_enable())
+        ring.single_issuer = ring.defer_taskrun = false;
     LinuxUring kernel;
     const int rc = set_up_ring(kernel, ring);
     if (rc < 0) {
@@ -111,9 +120,16 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
         driver_setup.has_sync_file_range;
     note_feature(report, "uring_async_cancel", driver_setup.has_async_cancel).in_force =
         driver_setup.has_async_cancel;
-    return std::make_unique<SplitRunner<UringDriver<LinuxUring>>>(
-        setup,
-        std::make_unique<UringDriver<LinuxUring>>(std::move(kernel), std::move(driver_setup)));
+    if (ring.one_thread) {
+        note_feature(report, "single_issuer", ring.single_issuer).in_force = ring.single_issuer;
+        note_feature(report, "defer_taskrun", ring.defer_taskrun).in_force = ring.defer_taskrun;
+        const bool cooperates = ring.coop_taskrun && !ring.defer_taskrun;
+        note_feature(report, "coop_taskrun", ring.coop_taskrun,
+                     cooperates ? "" : "not used: defer_taskrun is better")
+            .in_force = cooperates;
+    }
+    return make_threads(setup, std::make_unique<UringDriver<LinuxUring>>(std::move(kernel),
+                                                                         std::move(driver_setup)));
 }
 
 }  // namespace v0

@@ -26,6 +26,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <poll.h>
 #include <utility>
 
 namespace ioengine {
@@ -37,6 +38,7 @@ struct UringSetup {
     std::uint32_t depth = 128;
     std::uint32_t merge_limit = 0;  // bytes in one slot; 0: one request each
     SignalFile signal_file;
+    int bell_fd = -1;             // where one thread holds both roles: lib/bell.hpp
     bool check_alignment = true;  // of direct transfers, before the kernel sees them
     bool has_fallocate = true;    // opcodes that the probe found
     bool has_sync_file_range = true;
@@ -49,7 +51,7 @@ template <class K>
 concept UringKernel = requires(K& kernel, UringEvent* events, Request& r) {
     { kernel.next_sqe() }
     noexcept->std::same_as<io_uring_sqe*>;
-    { kernel.submit() }
+    { kernel.submit(0u) }
     noexcept->std::same_as<int>;
     { kernel.unsubmitted() }
     noexcept->std::same_as<unsigned>;
@@ -66,6 +68,12 @@ concept UringKernel = requires(K& kernel, UringEvent* events, Request& r) {
     noexcept->std::same_as<bool>;
     { kernel.overflowed() }
     noexcept->std::same_as<bool>;
+    { kernel.bind() }
+    noexcept->std::same_as<int>;
+    kernel.unbind();
+    { kernel.completion_fd() }
+    noexcept->std::same_as<int>;
+    kernel.remind();
     { kernel.destroy() }
     noexcept;
     { kernel.shape_of(0) }
@@ -131,9 +139,10 @@ class UringDriver {
     Handed submit(Refuse& refuse) noexcept {
         slots_.seal();
         Handed handed;
+        unsigned completions = std::exchange(sleeps_, false) ? 1 : 0;
         while (kernel_.unsubmitted() != 0) {
             setup_.submit_counters->submit_calls.add(1);
-            const int rc = kernel_.submit();
+            const int rc = kernel_.submit(std::exchange(completions, 0u));
             if (rc > 0) {
                 handed.count += static_cast<std::uint32_t>(rc);
                 continue;
@@ -166,6 +175,8 @@ class UringDriver {
             push_signal(Signal::nudge);
         if (handed.leave_refused)
             push_signal(Signal::leave);
+        if (handed.wake_refused)
+            push_signal(Signal::wake);
         return handed.cancel_refused;
     }
 
@@ -173,7 +184,10 @@ class UringDriver {
         io_uring_sqe* const sqe = kernel_.next_sqe();
         if (sqe == nullptr)
             return false;
-        ::io_uring_prep_read(sqe, setup_.signal_file.fd(), nullptr, 0, 0);
+        if (signal == Signal::wake)
+            ::io_uring_prep_poll_add(sqe, setup_.bell_fd, POLLIN);
+        else
+            ::io_uring_prep_read(sqe, setup_.signal_file.fd(), nullptr, 0, 0);
         sqe->user_data = token_of(signal).value;
         return true;
     }
@@ -184,7 +198,7 @@ class UringDriver {
             return true;
         io_uring_sqe* sqe = kernel_.next_sqe();
         if (sqe == nullptr) {
-            kernel_.submit();
+            kernel_.submit(0);
             sqe = kernel_.next_sqe();
         }
         if (sqe == nullptr)
@@ -212,8 +226,17 @@ class UringDriver {
     int wait(std::int64_t limit_ns) noexcept { return kernel_.wait(limit_ns); }
     FileShape shape_of(int fd) const noexcept { return kernel_.shape_of(fd); }
 
+    // -- both roles, on one thread -----------------------------------------------------------
+
+    bool can_sleep_in_submit() const noexcept { return true; }
+    void sleep_in_next_submit() noexcept { sleeps_ = true; }
+    int bind() noexcept { return kernel_.bind(); }
+    void unbind() noexcept { kernel_.unbind(); }
+    void remind() noexcept { kernel_.remind(); }
+
     // -- any thread --------------------------------------------------------------------------
 
+    int completion_fd() noexcept { return kernel_.completion_fd(); }
     bool limits_waits() const noexcept { return kernel_.limits_waits(); }
     // Completions run as task work of the submitter: io_uring_setup(2), IORING_SETUP_COOP_TASKRUN.
     bool interrupts_submitter() const noexcept { return true; }
@@ -226,7 +249,7 @@ class UringDriver {
     }
 
   private:
-    static constexpr std::uint32_t kSignals = 2;
+    static constexpr std::uint32_t kSignals = 2;  // the exit signal, and the nudge or the bell
     static constexpr std::uint32_t kEvents = 64;
 
     // Builds the entry for the slot's next piece. The state says in_kernel already now: it must
@@ -302,6 +325,9 @@ class UringDriver {
             case Signal::cancel:
                 handed.cancel_refused = true;
                 return;
+            case Signal::wake:
+                handed.wake_refused = true;
+                return;
             }
             setup_.submit_counters->requests_refused_by_kernel.add(1);
             refuse(slots_.at(token.slot()), error);
@@ -312,6 +338,7 @@ class UringDriver {
     UringSetup setup_;
     SlotPool<UringSlot> slots_;
     io_uring_sqe* last_ = nullptr;  // submit role; of the slot that was pushed last
+    bool sleeps_ = false;           // both roles: the next submit() does
 
     // poll role
     alignas(64) std::array<UringEvent, kEvents> events_{};

@@ -9,11 +9,24 @@
 #include <cerrno>
 #include <ctime>
 #include <new>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 // Debian 12's headers know it; older ones may not. Linux 5.18.
 #ifndef IORING_SETUP_SUBMIT_ALL
 #define IORING_SETUP_SUBMIT_ALL (1U << 7)
+#endif
+// Linux 5.19, 6.0, 6.1.
+#ifndef IORING_SETUP_COOP_TASKRUN
+#define IORING_SETUP_COOP_TASKRUN (1U << 8)
+#define IORING_SETUP_TASKRUN_FLAG (1U << 9)
+#endif
+#ifndef IORING_SETUP_SINGLE_ISSUER
+#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
+#endif
+#ifndef IORING_SETUP_DEFER_TASKRUN
+#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
 #endif
 
 namespace ioengine {
@@ -33,15 +46,35 @@ std::atomic<std::uint64_t> g_closed_ns{0};
 
 }  // namespace
 
+namespace {
+
+// With one thread, completions need no interrupt: they wait until it asks, or sleeps, and
+// TASKRUN_FLAG says that they do, so that peek() enters the kernel for them only then. A ring of a
+// single issuer belongs to the thread that enables it.
+unsigned flags_of_one_thread(const UringRingSetup& ring) noexcept {
+    unsigned flags = 0;
+    if (ring.single_issuer)
+        flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED;
+    if (ring.single_issuer && ring.defer_taskrun)
+        flags |= IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+    else if (ring.coop_taskrun)
+        flags |= IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+    return flags;
+}
+
+}  // namespace
+
 int LinuxUring::make_ring(UringRingSetup& ring) noexcept {
     std::unique_ptr<Ring> made(new (std::nothrow) Ring());
     if (made == nullptr)
         return -ENOMEM;
-    // Submissions come from two threads, one of which takes the completions, so the flags that tie
-    // a ring to one thread (SINGLE_ISSUER, DEFER_TASKRUN) are out, and so is COOP_TASKRUN: with it
-    // completions wait until the submitter, who may be asleep, next enters the kernel.
+    // Where submissions come from two threads, one of which takes the completions, the flags that
+    // tie a ring to one thread (SINGLE_ISSUER, DEFER_TASKRUN) are out, and so is COOP_TASKRUN: with
+    // it completions wait until the submitter, who may be asleep, next enters the kernel.
     io_uring_params params{};
     params.flags = IORING_SETUP_CLAMP;
+    if (ring.one_thread)
+        params.flags |= flags_of_one_thread(ring);
     if (ring.submit_all)
         params.flags |= IORING_SETUP_SUBMIT_ALL;
     if (ring.sized_cq) {
@@ -54,7 +87,59 @@ int LinuxUring::make_ring(UringRingSetup& ring) noexcept {
     ring.sq_entries = params.sq_entries;
     ring.cq_entries = params.cq_entries;
     ring_ = std::move(made);
+    disabled_ = (params.flags & IORING_SETUP_R_DISABLED) != 0;
     return 0;
+}
+
+bool LinuxUring::can_enable() noexcept {
+    io_uring ring;
+    io_uring_params params{};
+    params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED;
+    if (::io_uring_queue_init_params(2, &ring, &params) != 0)
+        return false;
+    const int rc = ::io_uring_register(static_cast<unsigned>(ring.ring_fd),
+                                       IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    ::io_uring_queue_exit(&ring);
+    return rc == 0;
+}
+
+// io_uring_enable_rings() is declared but not exported by liburing 2.3.
+int LinuxUring::bind() noexcept {
+    io_uring& ring = ring_->ring;
+    if (disabled_) {
+        const int rc = ::io_uring_register(static_cast<unsigned>(ring.ring_fd),
+                                           IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+        if (rc < 0)
+            return rc;
+        disabled_ = false;
+    }
+    // Spares a look-up per call; without it (before Linux 5.18) things go on as they are.
+    static_cast<void>(::io_uring_register_ring_fd(&ring));
+    return 0;
+}
+
+int LinuxUring::completion_fd() noexcept {
+    if (done_fd_ >= 0)
+        return done_fd_;
+    const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    const int rc = ::io_uring_register_eventfd(&ring_->ring, fd);
+    if (rc < 0) {
+        ::close(fd);
+        return rc;
+    }
+    return done_fd_ = fd;
+}
+
+void LinuxUring::remind() noexcept {
+    static_cast<void>(::eventfd_write(done_fd_, 1));
+}
+
+// By the thread that has registered it: the registration would keep the ring alive.
+void LinuxUring::unbind() noexcept {
+    if (ring_ != nullptr)
+        static_cast<void>(::io_uring_unregister_ring_fd(&ring_->ring));
 }
 
 bool LinuxUring::awaits_memory(const UringRingSetup& ring) noexcept {
@@ -85,6 +170,10 @@ UringOpcodes LinuxUring::opcodes() noexcept {
 
 int LinuxUring::peek(unsigned max, UringEvent* events) noexcept {
     io_uring& ring = ring_->ring;
+    if (done_fd_ >= 0) {  // before the look: what is done afterwards says so again
+        eventfd_t said = 0;
+        static_cast<void>(::eventfd_read(done_fd_, &said));
+    }
     constexpr unsigned kAtOnce = 64;
     io_uring_cqe* cqes[kAtOnce];
     // Enters the kernel by itself when completions have spilled over and the ring is empty.
@@ -118,6 +207,8 @@ void LinuxUring::destroy() noexcept {
     ::io_uring_queue_exit(&ring_->ring);
     g_closed_ns.store(now_ns(), std::memory_order_relaxed);
     ring_.reset();
+    if (done_fd_ >= 0)
+        ::close(std::exchange(done_fd_, -1));
 }
 
 }  // namespace v0

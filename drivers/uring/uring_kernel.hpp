@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
@@ -29,6 +30,11 @@ struct UringRingSetup {
     std::uint32_t cq_entries = 0;
     bool submit_all = true;  // asked for
     bool sized_cq = true;
+    // One thread, not the one that sets it up, submits and takes the completions.
+    bool one_thread = false;
+    bool single_issuer = true;  // then: asked for, with what they bring
+    bool defer_taskrun = true;
+    bool coop_taskrun = true;
 };
 
 // The optional opcodes that we use.
@@ -41,12 +47,16 @@ struct UringOpcodes {
 class LinuxUring : public LinuxFiles {
   public:
     LinuxUring() noexcept = default;
-    LinuxUring(LinuxUring&&) noexcept = default;
+    LinuxUring(LinuxUring&& other) noexcept
+        : ring_(std::move(other.ring_)), disabled_(other.disabled_),
+          done_fd_(std::exchange(other.done_fd_, -1)) {}
     LinuxUring& operator=(LinuxUring&&) = delete;
     ~LinuxUring() { destroy(); }
 
     // Sets up this ring, and fills in the sizes that it got. 0 or -errno.
     int make_ring(UringRingSetup& ring) noexcept;
+    // Will bind() be able to enable a ring of a single issuer? Containers deny what it takes.
+    static bool can_enable() noexcept;
     // After -ENOMEM for this ring: true, a moment later, if this process has closed a ring lately,
     // whose memory may still count. False in the end, and if the limit is too low in any case.
     bool awaits_memory(const UringRingSetup& ring) noexcept;
@@ -57,8 +67,12 @@ class LinuxUring : public LinuxFiles {
 
     // The next free entry, zeroed by liburing's prep calls; null if the ring is full.
     io_uring_sqe* next_sqe() noexcept { return ::io_uring_get_sqe(&ring_->ring); }
-    // io_uring_enter(2): how many were consumed, or -errno and none was.
-    int submit() noexcept { return ::io_uring_submit(&ring_->ring); }
+    // io_uring_enter(2): how many were consumed, or -errno and none was. Then sleeps until there
+    // are `completions`; only where one thread holds both roles.
+    int submit(unsigned completions = 0) noexcept {
+        return completions == 0 ? ::io_uring_submit(&ring_->ring)
+                                : ::io_uring_submit_and_wait(&ring_->ring, completions);
+    }
     // Entries that no submit() has consumed.
     unsigned unsubmitted() noexcept { return ::io_uring_sq_ready(&ring_->ring); }
     // Entries that next_sqe() will find.
@@ -90,6 +104,16 @@ class LinuxUring : public LinuxFiles {
     // asked.
     bool overflowed() noexcept;
 
+    // -- both roles, on one thread -----------------------------------------------------------
+
+    // The first thing that this thread does with the ring, and the last. 0 or -errno.
+    int bind() noexcept;
+    void unbind() noexcept;
+    // An eventfd that says when peek() has something to look for, from now on; or -errno. (poll(2)
+    // of the ring itself misses completions that wait for the thread to ask: DEFER_TASKRUN.)
+    int completion_fd() noexcept;
+    void remind() noexcept;
+
     // -- after both roles have ended ---------------------------------------------------------
 
     void destroy() noexcept;
@@ -100,6 +124,8 @@ class LinuxUring : public LinuxFiles {
         io_uring ring;
     };
     std::unique_ptr<Ring> ring_;
+    bool disabled_ = false;  // until bind()
+    int done_fd_ = -1;       // completion_fd()
     unsigned memory_awaited_ = 0;
 };
 

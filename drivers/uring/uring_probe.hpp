@@ -63,7 +63,13 @@ int set_up_ring(K& kernel, UringRingSetup& ring) noexcept {
     for (;;) {
         UringRingSetup made = ring;
         const int rc = kernel.make_ring(made);
-        if (rc == -EINVAL && ring.submit_all) {
+        if (rc == -EINVAL && ring.one_thread && ring.defer_taskrun) {
+            ring.defer_taskrun = false;
+        } else if (rc == -EINVAL && ring.one_thread && ring.single_issuer) {
+            ring.single_issuer = false;
+        } else if (rc == -EINVAL && ring.one_thread && ring.coop_taskrun) {
+            ring.coop_taskrun = false;
+        } else if (rc == -EINVAL && ring.submit_all) {
             ring.submit_all = false;
         } else if (rc == -EINVAL && ring.sized_cq) {
             ring.sized_cq = false;

@@ -167,6 +167,26 @@ class IOContext {
         return one_call(std::forward<F>(callback), std::forward<Prepare>(prepare));
     }
 
+    // -- Threading::caller: the context is driven by a thread of yours ------------------------
+    //
+    // The first thread that calls run_once(), run_for(), wait(), perform() or shutdown() drives the
+    // context from then on: it alone hands requests over, and runs callbacks, inside these calls.
+    // Others may submit at any time, and wait; they need the driver to come by.
+
+    // Does what can be done now; with Run::once it waits if that is nothing. What callbacks submit
+    // is handed over before Run::now returns, and at the next call after Run::once.
+    RunReport run_once(Run how = Run::once) noexcept {
+        return abi::engine_run(engine_, how, kForever);
+    }
+    // For that long.
+    template <class Rep, class Period>
+    RunReport run_for(std::chrono::duration<Rep, Period> limit) noexcept {
+        return abi::engine_run(engine_, Run::until, limit_ns(limit));
+    }
+    // For epoll(7) and the like: readable (level-triggered) when run_once(Run::now) has something
+    // to do. Ask for it before the first run. The context's; negative: -errno.
+    int completion_fd() noexcept { return abi::engine_completion_fd(engine_); }
+
     // -- the end -------------------------------------------------------------------------------
 
     // Refuses new work, waits until every accepted request has completed, ends the threads.

@@ -32,6 +32,24 @@ enum class Wait : std::uint8_t {
     help,       // runs every callback whose completion it takes from the kernel
 };
 
+// How long a call of engine_run() goes on; see IOContext::run_once().
+enum class Run : std::uint8_t {
+    now = 0,  // what can be done now
+    once,     // waits, if that is nothing
+    until,    // for as long as it was told to
+};
+
+// What a call of run_once() or run_for() came to.
+struct RunReport {
+    // none; shutting_down: the context has been shut down and everything is done; wrong_thread;
+    // would_deadlock: from a callback; forked; unsupported: another Threading; system: the ring
+    // cannot be bound to this thread.
+    ErrorCode code = ErrorCode::none;
+    std::uint64_t completed = 0;    // requests that came to their end
+    std::int64_t again_in_ns = -1;  // call again after so long, whatever completion_fd() says;
+                                    // negative: when it says so
+};
+
 // A time limit that never comes.
 constexpr std::int64_t kForever = -1;
 
@@ -99,6 +117,12 @@ IOENGINE_API bool group_is_done(const GroupCount& group) noexcept;
 
 // Waits until all is drained, or deadline_ns from now (kForever: without limit) has passed.
 IOENGINE_API ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadline_ns) noexcept;
+
+// Threading::caller: this thread drives the engine. timeout_ns counts with Run::until.
+IOENGINE_API RunReport engine_run(Engine* engine, Run how, std::int64_t timeout_ns) noexcept;
+// A descriptor that poll(2) finds readable when there is something to do for engine_run(), or
+// -errno. The engine's; lives as long. Before the first engine_run(), or on the same thread.
+IOENGINE_API int engine_completion_fd(Engine* engine) noexcept;
 
 IOENGINE_API Stats engine_stats(const Engine* engine) noexcept;
 // Names every request in flight with age and stage. Allocates.

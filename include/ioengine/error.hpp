@@ -29,6 +29,7 @@ enum class ErrorCode : std::uint8_t {
     forked,            // this process is a fork of the one that made the context
     unsupported,       // this kernel, container or build cannot do it
     system,            // a system call failed; see sys_errno
+    wrong_thread,      // another thread drives this context: see Threading::caller
 };
 
 // A short lower-case name such as "queue_full". Never null, static storage.

@@ -23,7 +23,9 @@ enum class Backend : std::uint8_t {
 
 // Who holds the two roles, submitter and poller.
 enum class Threading : std::uint8_t {
-    split = 0,  // a submitter thread and a poller thread
+    split = 0,  // a submitter thread and a poller thread: any thread submits, nobody has to drive
+    owner,      // one engine thread holds both: callbacks, with the fewest switches
+    caller,     // none: a thread of yours drives, by IOContext::run_once(): a thread per core
 };
 
 // Whether other threads take a role for a step.
@@ -33,7 +35,7 @@ enum class Lending : std::uint8_t {
     callers,    // likewise; and a thread that submits while the submitter sleeps does it itself
 };
 
-enum class ThreadRole : std::uint8_t { submitter = 0, poller, worker, offload };
+enum class ThreadRole : std::uint8_t { submitter = 0, poller, worker, offload, owner };
 
 enum class LogLevel : std::uint8_t { trace = 0, debug, info, warning, error, off };
 
@@ -60,6 +62,7 @@ struct Options {
     // Which kernel interface. The environment's IOENGINE_BACKEND=auto|uring|aio|null replaces
     // `automatic` only, and is ignored in setuid programs.
     Backend backend = Backend::automatic;
+    // IOENGINE_THREADING=owner in the environment replaces `split`, for trying out.
     Threading threading = Threading::split;
     // `callbacks` spares the submitter's wake-up, which costs more than all the rest. With AIO it
     // has the poller wait wherever io_submit(2) waits: for buffered files (use O_DIRECT) until the
@@ -73,7 +76,7 @@ struct Options {
     // transfer, and only transfers on files opened with O_DIRECT are handed over that way.
     //
     // IOENGINE_LENDING=none|callbacks|callers in the environment replaces `callbacks`, for trying
-    // out.
+    // out. With one thread for both roles there is nobody to lend to: `callbacks` only.
     Lending lending = Lending::callbacks;
 
     // Where callbacks run: a pool that may serve several contexts, or (null) the poller thread.

@@ -175,6 +175,8 @@ TEST_EVERY_BACKEND("callbacks that submit more than there are slots lose nothing
 
 TEST_EACH_BACKEND("a callback may read from a pipe that a later callback feeds",
                   "[lending][kernel-13][scenario-20]") {
+    if (backend == Backend::aio)
+        test::require_two_threads();
     test::TempFile file(4096);
     test::Pipe pipe;
     auto io = make_lending(backend, Lending::callbacks);

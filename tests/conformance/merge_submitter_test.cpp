@@ -287,6 +287,7 @@ TEST_EACH_BACKEND("shutdown past its deadline counts merged requests, and names 
 }
 
 TEST_EACH_BACKEND("dump() names a merged transfer by its whole range", "[merge][visible]") {
+    test::require_two_threads();
     Blocks blocks(3);
     auto io = test::make_context(backend, 4);
     MergeEvents events(3);
@@ -306,6 +307,8 @@ TEST_EACH_BACKEND("dump() names a merged transfer by its whole range", "[merge][
 
 TEST_EACH_BACKEND("requests for a pipe that are to go as one are answered as bytes come",
                   "[merge]") {
+    if (backend == Backend::aio)
+        test::require_two_threads();
     unsigned char memory[8] = {};
     test::Pipe pipe;
     auto io = test::make_context(backend, 4);

@@ -253,6 +253,7 @@ TEST_EVERY_BACKEND("a waiting submission is refused when shutdown begins",
 }
 
 TEST_EVERY_BACKEND("priority requests go before waiting reads and writes", "[queues][D1]") {
+    test::require_two_threads();
     REQUIRE(order_of(backend, {}, "rrwwpp") == "pprrww");
 }
 
@@ -279,6 +280,7 @@ TEST_EVERY_BACKEND("priority work cannot starve the others if a burst is set", "
 }
 
 TEST_EVERY_BACKEND("requests of one class leave in the order they came", "[queues][D6]") {
+    test::require_two_threads();
     const std::string letters = "abcdefghijklmnoqstuvxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     REQUIRE(order_of(backend, {}, letters) == letters);
 }

@@ -64,6 +64,7 @@ TEST_EACH_BACKEND("perform() moves the data and says how it ended, as pread(2) w
 }
 
 TEST_EACH_BACKEND("a waiting thread reaps for itself, unless nothing is lent", "[wait]") {
+    test::require_two_threads();
     Blocks blocks(1);
     auto io = test::make_context(backend, 8);
     Request request;

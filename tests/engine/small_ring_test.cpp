@@ -74,6 +74,7 @@ void require_full_depth_through_a_small_ring() {
 
 TEST_CASE("a ring smaller than the depth serves it, and its overflow loses no completion",
           "[choice][A2][G3][H3][defect-6][scenario-8]") {
+    test::require_two_threads();
     test::require_backend(Backend::uring);
     if (!test::can_deny())
         SKIP_TEST("seccomp filters cannot be made here, or this build has no libseccomp");

@@ -94,7 +94,7 @@ void FaultyUring::put_back(const std::vector<io_uring_sqe>& entries) noexcept {
         *next_sqe() = entry;
 }
 
-int FaultyUring::submit() noexcept {
+int FaultyUring::submit(unsigned) noexcept {
     const FaultPlan::CallAnswer answer = plan_->answer_submit(entry_of(*filled_.front()));
     if (answer.error != 0)
         return -answer.error;
@@ -115,7 +115,7 @@ int FaultyUring::submit() noexcept {
     // Said before the kernel knows of them: their completions may come at once.
     for (const Entry& entry : entries)
         plan_->took(entry);
-    const int rc = LinuxUring::submit();
+    const int rc = LinuxUring::submit(0);
     const std::size_t consumed = rc > 0 ? static_cast<std::size_t>(rc) : 0;
     for (std::size_t i = 0; i < consumed; ++i)
         filled_.pop_front();

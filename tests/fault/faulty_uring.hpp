@@ -31,7 +31,8 @@ class FaultyUring : public ioengine::LinuxUring {
             filled_.push_back(sqe);
         return sqe;
     }
-    int submit() noexcept;
+    // Who wants to sleep is woken at once: completions may be held back here.
+    int submit(unsigned completions) noexcept;
     template <class F>
     void withdraw(F&& taken) noexcept {
         for (const io_uring_sqe* sqe : filled_)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// make_runner() for this binary: drivers over the fault layer, in the threads of a split runner.
+// make_runner() for this binary: drivers over the fault layer, in the threads that are asked for.
 #include "tests/fault/faulty_context.hpp"
 #include "tests/fault/make_driver.hpp"
 
-#include "lib/split_runner.hpp"
+#include "lib/make_threads.hpp"
 
 #if IOENGINE_HAVE_AIO
 #include "drivers/aio/aio_backend.hpp"
@@ -24,10 +24,11 @@ namespace {
 FaultPlan* g_plan = nullptr;
 
 template <class D>
-std::unique_ptr<ioengine::Runner> split(const ioengine::RunnerSetup& setup,
-                                        std::unique_ptr<D> driver, int rc, ioengine::Error& error) {
+std::unique_ptr<ioengine::Runner> threads_for(const ioengine::RunnerSetup& setup,
+                                              std::unique_ptr<D> driver, int rc,
+                                              ioengine::Error& error) {
     if (driver != nullptr)
-        return std::make_unique<ioengine::SplitRunner<D>>(setup, std::move(driver));
+        return ioengine::make_threads(setup, std::move(driver));
     ioengine::fill_error(error, ioengine::ErrorCode::system, -rc, "the kernel refused the set-up",
                          "see errno");
     return nullptr;
@@ -40,6 +41,7 @@ std::unique_ptr<FaultyAioDriver> make_aio_driver(ioengine::IoSharedContext& cont
                                                  FaultPlan& plan, int* error) {
     ioengine::AioSetup setup;
     setup.depth = context.config.depth;
+    setup.bell_fd = context.bell.fd();
     setup.merge_limit = context.config.merge_limit;
     setup.signal_file = ioengine::SignalFile::open();
     setup.submit_counters = &context.submit_counters;
@@ -57,6 +59,7 @@ std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& 
                                                      FaultPlan& plan, int* error) {
     ioengine::UringSetup setup;
     setup.depth = context.config.depth;
+    setup.bell_fd = context.bell.fd();
     setup.merge_limit = context.config.merge_limit;
     setup.signal_file = ioengine::SignalFile::open();
     setup.submit_counters = &context.submit_counters;
@@ -67,6 +70,7 @@ std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& 
     ring.cq_entries =
         plan.cq_entries != 0 ? plan.cq_entries : FaultyUringDriver::cq_entries_for(setup.depth);
     ring.submit_all = plan.submit_all;
+    ring.one_thread = setup.bell_fd >= 0;
     ioengine::LinuxUring kernel;
     *error = ioengine::set_up_ring(kernel, ring);
     if (*error < 0)
@@ -111,13 +115,13 @@ std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& repor
 #if IOENGINE_HAVE_AIO
     if (setup.wish.backend == Backend::aio && test::g_plan != nullptr) {
         auto driver = test::make_aio_driver(*setup.context, *test::g_plan, &rc);
-        return test::split(setup, std::move(driver), rc, error);
+        return test::threads_for(setup, std::move(driver), rc, error);
     }
 #endif
 #if IOENGINE_HAVE_URING
     if (setup.wish.backend == Backend::uring && test::g_plan != nullptr) {
         auto driver = test::make_uring_driver(*setup.context, *test::g_plan, &rc);
-        return test::split(setup, std::move(driver), rc, error);
+        return test::threads_for(setup, std::move(driver), rc, error);
     }
 #endif
     static_cast<void>(rc);

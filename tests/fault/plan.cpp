@@ -26,6 +26,8 @@ Entry::Kind kind_of(std::uint64_t token) {
         return Entry::Kind::leave;
     case ioengine::Signal::cancel:
         return Entry::Kind::cancel;
+    case ioengine::Signal::wake:
+        return Entry::Kind::wake;
     }
     return Entry::Kind::request;
 }

@@ -47,7 +47,7 @@ constexpr Which every() {
 
 // One entry on its way into the kernel.
 struct Entry {
-    enum class Kind { request, nudge, leave, cancel };
+    enum class Kind { request, nudge, leave, cancel, wake };
     Kind kind = Kind::request;
     std::uint64_t token = 0;
     ioengine::IOAction action = ioengine::IOAction::none;

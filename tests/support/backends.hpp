@@ -17,6 +17,7 @@
 
 #include <ioengine/ioengine.hpp>
 
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -66,6 +67,18 @@ inline Context make_context(ioengine::Backend backend, std::uint32_t depth) {
     ioengine::Options options;
     options.depth = depth;
     return make_context(backend, options);
+}
+
+// Does one engine thread hold both roles, where a test does not say otherwise?
+inline bool one_thread() {
+    const char* const asked = std::getenv("IOENGINE_THREADING");
+    return asked != nullptr && std::strcmp(asked, "owner") == 0;
+}
+
+// For what a submitter and a poller do beside each other.
+inline void require_two_threads() {
+    if (one_thread())
+        SKIP_TEST("one thread holds both roles: what holds it up holds up all");
 }
 
 // What the report says of a feature.

@@ -120,6 +120,7 @@ class SlotFillers {
   public:
     // Returns once the context has no free slot.
     void fill(Context& io) {
+        require_two_threads();
         const std::uint32_t depth = io.stats().depth;
         for (std::uint32_t i = 0; i < depth; ++i) {
             events_.push_back(std::make_unique<KeptEvent>());

@@ -245,8 +245,10 @@ head -c 65536 /dev/zero >"$work/small.dat"
 refuses --target
 refuses '--nonsense' "${zero[@]}" --nonsense
 refuses 'supported: chain|wait|wake' "${zero[@]}" --mode sleep
-refuses 'supported: split' "${zero[@]}" --threading owner
-refuses 'supported: split' "${zero[@]}" --threading caller
+refuses 'supported: split|owner|caller' "${zero[@]}" --threading both
+refuses '--lending' "${zero[@]}" --threading owner --lending none
+refuses '--threading caller' "${zero[@]}" --threading caller --mode wake
+refuses '--threading caller' "${zero[@]}" --threading caller --mode wait --producers 2 --depth 4
 refuses 'supported: callers|callbacks|none' "${zero[@]}" --lending all
 refuses 'supported: on|off' "${zero[@]}" --merge maybe
 refuses '--spin' "${zero[@]}" --spin 10001

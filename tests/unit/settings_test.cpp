@@ -129,7 +129,7 @@ TEST_CASE("values beyond an enum, two takers of callbacks, a long thread name ar
     options.backend = static_cast<Backend>(4);
     REQUIRE_FALSE(passes(options));
     options = Options();
-    options.threading = static_cast<Threading>(1);
+    options.threading = static_cast<Threading>(3);
     REQUIRE_FALSE(passes(options));
     options = Options();
     options.lending = static_cast<Lending>(3);

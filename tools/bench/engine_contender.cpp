@@ -2,7 +2,7 @@
 //
 // Carries the load through an IOContext, in mode chain, wait or wake.
 //
-//     chain   callback (poller thread): finish, begin, submit; with lending the poller hands over
+//     chain   callback (poller thread, owner, or the one that drives): finish, begin, submit
 //     wait    producer: wait for a group of its requests, whose callbacks, on this thread, finish,
 //             begin, submit; or with a single one: begin, perform(), finish
 //     wake    callback (poller thread): push into the producer's inbox
@@ -54,6 +54,17 @@ class EngineLoad {
     // Mode chain: from here on the poller thread keeps the lanes going.
     void start_chains() {
         session_.begin_all(session_.stream(0), [this](Lane& lane) { submit(lane); });
+    }
+
+    // Threading::caller, modes chain and wait: on the thread that drives the engine, to its end.
+    void drive(Stream& stream) noexcept {
+        if (mode_ == Mode::wait)
+            wait(stream);
+        else
+            start_chains();
+        while (stream.open_lanes() > 0)
+            static_cast<void>(io_.run_once());
+        static_cast<void>(io_.shutdown());
     }
 
     // Mode wake: runs on a thread of its own until its last lane has retired.
@@ -160,7 +171,7 @@ class EngineContender : public Contender {
           disable_(std::move(disable)), workload_{options_, workload.target, workload.arena,
                                                   workload.verifier, workload.seed} {
         identity_.name = name;
-        identity_.threading = "split";
+        identity_.threading = threading_name(options.threading);
         identity_.lending = lending_name(options.lending);
     }
 
@@ -180,6 +191,10 @@ class EngineContender : public Contender {
         EngineLoad load(io, session, workload_.target.fd(), asked.mode);
         std::vector<std::jthread> producers;
         Measurement measured = session.measure(slice, identity_.name, live, [&] {
+            if (asked.threading == ioengine::Threading::caller) {
+                producers.emplace_back([&] { load.drive(session.stream(0)); });
+                return;
+            }
             if (asked.mode == Mode::chain)
                 load.start_chains();
             for (unsigned i = 0; asked.has_producers() && i < streams; ++i)
@@ -200,6 +215,7 @@ class EngineContender : public Contender {
         ioengine::Options options;
         options.backend = options_.backend;
         options.depth = options_.depth;
+        options.threading = options_.threading;
         options.lending = options_.lending;
         options.merge = options_.merge;
         options.spin_us = options_.spin_us;

@@ -33,8 +33,10 @@ constexpr std::array<Choice<ioengine::Backend>, 4> kBackends = {
      {"uring", ioengine::Backend::uring},
      {"aio", ioengine::Backend::aio},
      {"null", ioengine::Backend::null}}};
-constexpr std::array<Choice<ioengine::Threading>, 1> kThreadings = {
-    {{"split", ioengine::Threading::split}}};
+constexpr std::array<Choice<ioengine::Threading>, 3> kThreadings = {
+    {{"split", ioengine::Threading::split},
+     {"owner", ioengine::Threading::owner},
+     {"caller", ioengine::Threading::caller}}};
 constexpr std::array<Choice<ioengine::Lending>, 3> kLendings = {
     {{"callers", ioengine::Lending::callers},
      {"callbacks", ioengine::Lending::callbacks},
@@ -150,7 +152,9 @@ void declare_engine(CLI::App& app, BenchOptions& options, Words& words) {
         ->check(one_of(kBackends))
         ->type_name("")
         ->capture_default_str();
-    app.add_option("--threading", words.threading, "how the engine uses threads")
+    app.add_option("--threading", words.threading,
+                   "split: a submitter and a poller thread of the engine; owner: one thread for "
+                   "both; caller: none, the thread that submits drives the engine")
         ->check(one_of(kThreadings))
         ->type_name("")
         ->capture_default_str();
@@ -198,6 +202,7 @@ void take_words(const CLI::App& app, const Words& words, BenchOptions& options) 
     options.rw = value_of(kRw, words.rw);
     options.mode = value_of(kModes, words.mode);
     options.backend = value_of(kBackends, words.backend);
+    options.threading = value_of(kThreadings, words.threading);
     options.lending = value_of(kLendings, words.lending);
     options.merge = value_of(kMerges, words.merge);
     if (app.count("--size") != 0)
@@ -231,6 +236,14 @@ void check_together(const BenchOptions& options) {
     if (options.verify && options.compares())
         throw Failure(kExitUsage, "--verify and --compare do not go together: checking would be "
                                   "timed for one side only; run them one after the other");
+    if (options.threading != ioengine::Threading::split &&
+        options.lending != ioengine::Lending::callbacks)
+        throw Failure(kExitUsage, "--lending is for --threading split: one thread has nobody to "
+                                  "lend to");
+    if (options.threading == ioengine::Threading::caller &&
+        (options.mode == Mode::wake || options.producers > 1))
+        throw Failure(kExitUsage, "--threading caller has one thread, which submits and drives: "
+                                  "use --mode chain, or wait with one producer");
     const bool null = options.backend == ioengine::Backend::null;
     if (null && options.verify)
         throw Failure(kExitUsage, "--verify needs a backend that moves data, not null");
@@ -264,6 +277,10 @@ const char* rw_name(Rw rw) noexcept {
 
 const char* mode_name(Mode mode) noexcept {
     return name_in(kModes, mode);
+}
+
+const char* threading_name(ioengine::Threading threading) noexcept {
+    return name_in(kThreadings, threading);
 }
 
 const char* lending_name(ioengine::Lending lending) noexcept {

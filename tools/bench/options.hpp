@@ -27,6 +27,7 @@ struct BenchOptions {
     std::uint32_t producers = 1;
     Mode mode = Mode::chain;
     ioengine::Backend backend = ioengine::Backend::automatic;
+    ioengine::Threading threading = ioengine::Threading::split;
     ioengine::Lending lending = ioengine::Lending::callbacks;
     bool merge = false;
     std::uint32_t spin_us = 0;
@@ -50,6 +51,7 @@ std::optional<BenchOptions> parse_options(int argc, char** argv);
 
 const char* rw_name(Rw rw) noexcept;
 const char* mode_name(Mode mode) noexcept;
+const char* threading_name(ioengine::Threading threading) noexcept;
 const char* lending_name(ioengine::Lending lending) noexcept;
 
 }  // namespace bench

@@ -75,7 +75,9 @@ class OneThreadRunner final : public Runner {
             return report;
         }
         if (!drives_here()) {
-            report.code = bind_error_ != 0 ? ErrorCode::system : ErrorCode::wrong_thread;
+            report.code = bind_error_.load(std::memory_order_relaxed) != 0
+                              ? ErrorCode::system
+                              : ErrorCode::wrong_thread;
             return report;
         }
         const std::uint64_t before = context_.completed();
@@ -123,14 +125,15 @@ class OneThreadRunner final : public Runner {
         const void* nobody = nullptr;
         // relaxed: only this thread can have stored its own address.
         if (driver_thread_.load(std::memory_order_relaxed) == &t_here)
-            return bind_error_ == 0;
+            return bind_error_.load(std::memory_order_relaxed) == 0;
         if (!driver_thread_.compare_exchange_strong(nobody, &t_here, std::memory_order_relaxed))
             return false;
-        bind_error_ = driver_->bind();
-        if (bind_error_ != 0)
+        const int rc = driver_->bind();
+        bind_error_.store(rc, std::memory_order_relaxed);
+        if (rc != 0)
             context_.log.write(LogLevel::error, "cannot bind the ring to this thread: %s",
-                               std::strerror(-bind_error_));
-        return bind_error_ == 0;
+                               std::strerror(-rc));
+        return rc == 0;
     }
 
     // Until `enough`, or both roles have left, or for limit_ns.
@@ -255,6 +258,7 @@ class OneThreadRunner final : public Runner {
     const std::unique_ptr<D> driver_;
     Offload offload_;
     std::atomic<const void*> driver_thread_{nullptr};  // caller: who drives
+    std::atomic<int> bind_error_{0};                   // caller: the driver writes, all may ask
     std::atomic<int> bound_{0};                        // owner: 1, or -errno; 0: not known yet
     EventCount start_;                                 // owner: start() parks here
 
@@ -263,7 +267,6 @@ class OneThreadRunner final : public Runner {
     const KernelSleep<D> sleep_;
     OneThread<D> steps_;
     std::uint32_t failures_ = 0;
-    int bind_error_ = 0;
     bool left_ = false;
     bool is_polled_ = false;  // somebody has its completion_fd()
     Thread thread_;

@@ -26,7 +26,7 @@ namespace {
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitUnavailable = 69;
-constexpr std::size_t kChunk = 64 * 1024;
+constexpr std::size_t kChunk = 65'536;
 constexpr std::uint32_t kInFlight = 8;
 
 // One core's part of the file, from `next` to `end`.
@@ -123,6 +123,7 @@ int main(int argc, char** argv) {
                                                size * i / count, size * (i + 1) / count));
     std::atomic<int> code{0};
     std::vector<std::thread> running;
+    running.reserve(cores.size());
     for (auto& core : cores)
         running.emplace_back([&code, &core] {
             const int mine = core->run();

@@ -4,6 +4,7 @@
 #include "drivers/uring/uring_backend.hpp"
 
 #include "drivers/uring/uring_driver.hpp"
+#include "drivers/uring/uring_flags.hpp"
 #include "drivers/uring/uring_kernel.hpp"
 #include "drivers/uring/uring_probe.hpp"
 #include "lib/make_threads.hpp"
@@ -12,17 +13,6 @@
 #include <cstdio>
 #include <memory>
 #include <utility>
-
-// Newer than the oldest headers we build with. Linux 6.0 and 6.1.
-#ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
-#endif
-#ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
-#endif
-#ifndef IORING_SETUP_COOP_TASKRUN
-#define IORING_SETUP_COOP_TASKRUN (1U << 8)
-#endif
 
 namespace ioengine {
 inline namespace v0 {

@@ -3,6 +3,7 @@
 // The calls to liburing.
 #include "drivers/uring/uring_kernel.hpp"
 
+#include "drivers/uring/uring_flags.hpp"
 #include "lib/clock.hpp"
 
 #include <atomic>
@@ -12,22 +13,6 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-// Debian 12's headers know it; older ones may not. Linux 5.18.
-#ifndef IORING_SETUP_SUBMIT_ALL
-#define IORING_SETUP_SUBMIT_ALL (1U << 7)
-#endif
-// Linux 5.19, 6.0, 6.1.
-#ifndef IORING_SETUP_COOP_TASKRUN
-#define IORING_SETUP_COOP_TASKRUN (1U << 8)
-#define IORING_SETUP_TASKRUN_FLAG (1U << 9)
-#endif
-#ifndef IORING_SETUP_SINGLE_ISSUER
-#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
-#endif
-#ifndef IORING_SETUP_DEFER_TASKRUN
-#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
-#endif
 
 namespace ioengine {
 inline namespace v0 {

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+//
+// Set-up flags that the headers we are built with may be too old for. Whether the kernel that runs
+// knows them is found out by asking it.
+#pragma once
+
+#include <liburing.h>
+
+#ifndef IORING_SETUP_SUBMIT_ALL  // Linux 5.18
+#define IORING_SETUP_SUBMIT_ALL (1U << 7)
+#endif
+#ifndef IORING_SETUP_COOP_TASKRUN  // 5.19
+#define IORING_SETUP_COOP_TASKRUN (1U << 8)
+#endif
+#ifndef IORING_SETUP_TASKRUN_FLAG  // 5.19
+#define IORING_SETUP_TASKRUN_FLAG (1U << 9)
+#endif
+#ifndef IORING_SETUP_SINGLE_ISSUER  // 6.0
+#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
+#endif
+#ifndef IORING_SETUP_DEFER_TASKRUN  // 6.1
+#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
+#endif

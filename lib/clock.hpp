@@ -26,5 +26,25 @@ inline std::uint64_t coarse_now_ns() noexcept {
     return read_clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
+// What is left of the limit of a wait. Looks at the clock only if there is one.
+class TimeLimit {
+  public:
+    // Negative: none.
+    explicit TimeLimit(std::int64_t limit_ns) noexcept
+        : limit_ns_(limit_ns), begun_(limit_ns < 0 ? 0 : now_ns()) {}
+
+    // Negative: there is no limit; 0: it has passed.
+    std::int64_t left_ns() const noexcept {
+        if (limit_ns_ < 0)
+            return -1;
+        const auto took = static_cast<std::int64_t>(now_ns() - begun_);
+        return took < limit_ns_ ? limit_ns_ - took : 0;
+    }
+
+  private:
+    const std::int64_t limit_ns_;
+    const std::uint64_t begun_;
+};
+
 }  // namespace v0
 }  // namespace ioengine

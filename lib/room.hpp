@@ -17,19 +17,16 @@ inline namespace v0 {
 // whenever places come free, and when no more will.
 template <class Submit>
 Acceptance wait_for_room(EventCount& space, std::int64_t timeout_ns, Submit&& submit) noexcept {
-    const std::uint64_t begun = now_ns();
+    const TimeLimit limit(timeout_ns);
     for (;;) {
         // Whoever takes requests out of the queues, or closes, moves this epoch afterwards.
         const std::uint32_t seen = space.prepare();
         const Acceptance acceptance = submit();
         if (acceptance.code() != ErrorCode::queue_full)
             return acceptance;
-        std::int64_t left = EventCount::kNoLimit;
-        if (timeout_ns != kForever) {
-            left = timeout_ns - static_cast<std::int64_t>(now_ns() - begun);
-            if (left <= 0)
-                return {ErrorCode::timed_out, "the channel's queue stayed full for that long"};
-        }
+        const std::int64_t left = limit.left_ns();
+        if (left == 0)
+            return {ErrorCode::timed_out, "the channel's queue stayed full for that long"};
         space.park(seen, EventCount::Wants::anything, left);
     }
 }

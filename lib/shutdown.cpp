@@ -29,14 +29,14 @@ void Engine::begin_closing() noexcept {
 bool Engine::wait_until_left(std::int64_t limit_ns) noexcept {
     if (runner_->drive_until_left(limit_ns))
         return context_.closing.submitter_left.load(std::memory_order_acquire);
-    const std::uint64_t begun = now_ns();
+    const TimeLimit limit(limit_ns);
     for (;;) {
         const std::uint32_t seen = context_.closing.left.prepare();
         // acquire: pairs with the submitter's last store.
         if (context_.closing.submitter_left.load(std::memory_order_acquire))
             return true;
-        const std::int64_t left = limit_ns - static_cast<std::int64_t>(now_ns() - begun);
-        if (left <= 0)
+        const std::int64_t left = limit.left_ns();
+        if (left == 0)
             return false;
         context_.closing.left.park(seen, EventCount::Wants::anything, left);
     }

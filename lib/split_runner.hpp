@@ -87,15 +87,13 @@ class SplitRunner final : public Runner {
     ErrorCode wait(const WaitCall& call) noexcept override {
         using Next = typename Waiter<D>::Next;
         Waiter<D> waiter(context_, poll_, side_, *driver_, &offload_, call, limits_waits_);
-        const std::uint64_t begun = call.limit_ns < 0 ? 0 : now_ns();
+        const TimeLimit limit(call.limit_ns);
         std::uint32_t failures = 0;
         ErrorCode code = ErrorCode::none;
         waiter.begin();
         for (Next next = waiter.next(); next != Next::end; next = waiter.next()) {
-            std::int64_t left = EventCount::kNoLimit;
-            if (call.limit_ns >= 0)
-                left = call.limit_ns - static_cast<std::int64_t>(now_ns() - begun);
-            const bool late = call.limit_ns >= 0 && left <= 0;
+            const std::int64_t left = limit.left_ns();
+            const bool late = left == 0;
             if (next == Next::park) {
                 const std::uint32_t seen = waiter.word().prepare();
                 if (!late && !waiter.is_called(seen))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // OneThread: both roles on one thread, in steps; whoever runs it sleeps between them, as next()
-// says. That is lib/one_thread_runner.hpp, or a simulation.
+// says: lib/one_thread_runner.hpp.
 //
 //   submit    submit_step(): queues -> slots -> kernel; where the backend can, the same call sleeps
 //   poll      poll_step(): reap, release, deliver
@@ -43,29 +43,25 @@ class OneThread {
 
     // `may_sleep`: without limit, and only as long as there is nothing to do.
     Next next(bool may_sleep) noexcept {
-        if (std::exchange(announced_, false))
-            context_.submitter.retract();
+        awake();
         seen_ = context_.submitter.prepare();
         const std::uint32_t before = driver_.completions_ready();
         const SubmitOutcome outcome = submit_step(
             context_, submit_, driver_, offload_, Holder::sole(), [this, before, may_sleep] {
                 if (may_sleep && before == 0 && driver_.can_sleep_in_submit() &&
-                    nothing_else_to_do() && announce()) {
-                    announced_ = true;
+                    nothing_else_to_do() && announce())
                     driver_.sleep_in_next_submit();
-                }
             });
         // One that was slept for is there in any case.
-        if (!announced_ || outcome.handed > 1)
+        if (!awake() || outcome.handed > 1)
             poll_.cap.submitted(outcome.handed, before, driver_.completions_ready());
         const bool found = poll_step(context_, poll_, driver_);
         if (found || (outcome.moved && !nothing_else_to_do()))
             return Next::again;
         if (may_leave(context_, poll_, driver_))
             return Next::leave;
-        if (!context_.ready.empty() || !(announced_ || announce()))
+        if (!context_.ready.empty() || !announce())
             return Next::again;
-        announced_ = true;
         limit_ns_ = outcome.limit_ns;
         return Next::sleep;
     }
@@ -73,7 +69,15 @@ class OneThread {
 
   private:
     bool announce() noexcept {
-        return context_.submitter.announce(seen_, EventCount::Wants::anything);
+        return announced_ = context_.submitter.announce(seen_, EventCount::Wants::anything);
+    }
+    // Nobody has to ring, least of all this thread when it submits. True if it had announced
+    // itself.
+    bool awake() noexcept {
+        const bool was = std::exchange(announced_, false);
+        if (was)
+            context_.submitter.retract();
+        return was;
     }
 
     // Not in a context that closes: there may_leave() is to be asked before each sleep.

@@ -14,11 +14,11 @@
 #include "lib/runner.hpp"
 #include "lib/watchdog.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <utility>
 
@@ -54,16 +54,24 @@ class OneThreadRunner final : public Runner {
     }
 
     void finish() noexcept override {
+        // A driver that has driven the context to its end may still stand on its last instructions.
+        // acquire: pairs with ~Inside().
+        while (driver_inside_.load(std::memory_order_acquire)) {
+            const timespec nap{0, 50'000};
+            ::nanosleep(&nap, nullptr);
+        }
         thread_.join();
         offload_.stop();
         driver_->close();
     }
 
     ErrorCode wait(const WaitCall& call) noexcept override {
-        if (call.staged != 0)
-            context_.wake_for_work();
-        if (!drives_here())
+        if (!drives_here()) {
+            if (call.staged != 0)
+                context_.wake_for_work();
             return park(call);
+        }
+        const Inside inside(driver_inside_);
         drive([&call] { return call.done(); }, call.limit_ns);
         return call.done() ? ErrorCode::none : ErrorCode::timed_out;
     }
@@ -80,6 +88,7 @@ class OneThreadRunner final : public Runner {
                               : ErrorCode::wrong_thread;
             return report;
         }
+        const Inside inside(driver_inside_);
         const std::uint64_t before = context_.completed();
         const auto found = [&] { return context_.completed() != before; };
         if (how == Run::until)
@@ -114,6 +123,21 @@ class OneThreadRunner final : public Runner {
     }
 
   private:
+    // A call of the driver's, after which it touches the context no more. What comes before its
+    // leave() is seen by the closer with that.
+    class Inside {
+      public:
+        explicit Inside(std::atomic<bool>& flag) noexcept : flag_(flag) {
+            flag_.store(true, std::memory_order_relaxed);
+        }
+        Inside(const Inside&) = delete;
+        Inside& operator=(const Inside&) = delete;
+        ~Inside() { flag_.store(false, std::memory_order_release); }
+
+      private:
+        std::atomic<bool>& flag_;
+    };
+
     // -- the driver --------------------------------------------------------------------------
 
     // On this thread? The first one that asks is.
@@ -139,14 +163,11 @@ class OneThreadRunner final : public Runner {
     // Until `enough`, or both roles have left, or for limit_ns.
     template <class Enough>
     void drive(Enough&& enough, std::int64_t limit_ns) noexcept {
-        const std::uint64_t begun = limit_ns < 0 ? 0 : now_ns();
+        const TimeLimit limit(limit_ns);
         while (!left_ && !enough()) {
-            std::int64_t rest = EventCount::kNoLimit;
-            if (limit_ns >= 0) {
-                rest = limit_ns - static_cast<std::int64_t>(now_ns() - begun);
-                if (rest <= 0)
-                    return;
-            }
+            const std::int64_t rest = limit.left_ns();
+            if (rest == 0)
+                return;
             if (step(rest) == OneThread<D>::Next::sleep)
                 sleep(rest);
         }
@@ -201,9 +222,10 @@ class OneThreadRunner final : public Runner {
     void leave() noexcept {
         left_ = true;
         driver_->unbind();
+        // release: pairs with the closer's acquire.
         context_.closing.poller_left.store(true, std::memory_order_release);
         context_.closing.submitter_left.store(true, std::memory_order_release);
-        context_.closing.left.notify_urgent();  // the last touch of the context
+        context_.closing.left.notify_urgent();
     }
 
     // -- the engine thread -------------------------------------------------------------------
@@ -219,7 +241,7 @@ class OneThreadRunner final : public Runner {
     int wait_until_bound() noexcept {
         for (;;) {
             const std::uint32_t seen = start_.prepare();
-            const int bound = bound_.load(std::memory_order_acquire);
+            const int bound = bound_.load(std::memory_order_acquire);  // pairs with live()
             if (bound != 0)
                 return bound > 0 ? 0 : bound;
             start_.park(seen, EventCount::Wants::anything);
@@ -231,25 +253,19 @@ class OneThreadRunner final : public Runner {
     ErrorCode park(const WaitCall& call) noexcept {
         context_.standby.enter();
         WaitWord word = call.word;
-        const std::uint64_t begun = call.limit_ns < 0 ? 0 : now_ns();
-        ErrorCode code = ErrorCode::none;
+        const TimeLimit limit(call.limit_ns);
+        bool done = false;
         for (;;) {
             word.announce(call.one != nullptr);
             const std::uint32_t seen = word.prepare();
-            if (call.done())
+            done = call.done();
+            const std::int64_t rest = limit.left_ns();
+            if (done || rest == 0)
                 break;
-            std::int64_t rest = -1;
-            if (call.limit_ns >= 0) {
-                rest = call.limit_ns - static_cast<std::int64_t>(now_ns() - begun);
-                if (rest <= 0) {
-                    code = ErrorCode::timed_out;
-                    break;
-                }
-            }
             word.sleep(seen, rest);
         }
         context_.standby.exit();
-        return code;
+        return done ? ErrorCode::none : ErrorCode::timed_out;
     }
 
     IoSharedContext& context_;
@@ -259,6 +275,7 @@ class OneThreadRunner final : public Runner {
     Offload offload_;
     std::atomic<const void*> driver_thread_{nullptr};  // caller: who drives
     std::atomic<int> bind_error_{0};                   // caller: the driver writes, all may ask
+    std::atomic<bool> driver_inside_{false};           // caller: the driver writes, finish() reads
     std::atomic<int> bound_{0};                        // owner: 1, or -errno; 0: not known yet
     EventCount start_;                                 // owner: start() parks here
 

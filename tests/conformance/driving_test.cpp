@@ -239,7 +239,7 @@ TEST_EACH_BACKEND("threads that do not drive may wait for one that does", "[thre
         REQUIRE(blocks.right(i));
 }
 
-TEST_EVERY_BACKEND("run_for() ends with its time, and a wait with its limit", "[threading]") {
+TEST_EVERY_BACKEND("run_for() ends with its time", "[threading]") {
     auto io = test::make_context(backend, driven());
     const auto begun = std::chrono::steady_clock::now();
     REQUIRE(io.run_for(20ms).code == ErrorCode::none);
@@ -305,4 +305,27 @@ TEST_EVERY_BACKEND("a driven context that nobody drove can be destroyed, with re
         REQUIRE(io.submit(event));
     }
     REQUIRE(done == 1);
+}
+
+TEST_EVERY_BACKEND("a driven context may be destroyed while its driver drives it",
+                   "[threading][H4]") {
+    for (int round = 0; round < 50; ++round) {
+        auto io = std::make_unique<test::Context>(test::make_context(backend, driven()));
+        test::Latch drives(1);
+        ErrorCode last = ErrorCode::none;
+        std::thread driver([&drives, &last, &context = *io] {
+            RunReport report = context.run_once(Run::now);
+            drives.count_down();
+            while (report.code == ErrorCode::none)
+                report = context.run_once();
+            last = report.code;  // and not once more
+        });
+        drives.wait();
+        std::atomic<bool> called{false};
+        REQUIRE(io->nop([&called](Result) noexcept { called = true; }));
+        io.reset();
+        driver.join();
+        REQUIRE(called);
+        REQUIRE(last == ErrorCode::shutting_down);
+    }
 }

@@ -73,6 +73,25 @@ void group_finish(GroupCount& group) noexcept {
 bool group_is_done(const GroupCount& group) noexcept {
     return WaitWord(const_cast<std::uint32_t&>(group.word)).done();
 }
+ErrorCode engine_cancel(Engine* engine, const RequestHandle& handle) noexcept {
+    if (handle.request == nullptr)
+        return ErrorCode::invalid_argument;
+    CancelOrder order;
+    order.kind = CancelOrder::Kind::one;
+    order.one = handle;
+    return engine->cancel(order);
+}
+ErrorCode engine_cancel_file(Engine* engine, int fd) noexcept {
+    if (fd < 0)
+        return ErrorCode::invalid_argument;
+    CancelOrder order;
+    order.kind = CancelOrder::Kind::file;
+    order.fd = fd;
+    return engine->cancel(order);
+}
+ErrorCode engine_cancel_all(Engine* engine) noexcept {
+    return engine->cancel(CancelOrder());
+}
 ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadline_ns) noexcept {
     return engine->shutdown(deadline_ns);
 }

@@ -29,20 +29,26 @@ inline std::uint64_t coarse_now_ns() noexcept {
 // What is left of the limit of a wait. Looks at the clock only if there is one.
 class TimeLimit {
   public:
-    // Negative: none.
-    explicit TimeLimit(std::int64_t limit_ns) noexcept
-        : limit_ns_(limit_ns), begun_(limit_ns < 0 ? 0 : now_ns()) {}
+    using Clock = std::uint64_t (*)(void* user);
+
+    // Negative: none. By another clock than now_ns(), if one is given: a simulation's.
+    explicit TimeLimit(std::int64_t limit_ns, Clock clock = nullptr, void* user = nullptr) noexcept
+        : limit_ns_(limit_ns), clock_(clock), user_(user), begun_(limit_ns < 0 ? 0 : now()) {}
 
     // Negative: there is no limit; 0: it has passed.
     std::int64_t left_ns() const noexcept {
         if (limit_ns_ < 0)
             return -1;
-        const auto took = static_cast<std::int64_t>(now_ns() - begun_);
+        const auto took = static_cast<std::int64_t>(now() - begun_);
         return took < limit_ns_ ? limit_ns_ - took : 0;
     }
 
   private:
+    std::uint64_t now() const noexcept { return clock_ != nullptr ? clock_(user_) : now_ns(); }
+
     const std::int64_t limit_ns_;
+    const Clock clock_;
+    void* const user_;
     const std::uint64_t begun_;
 };
 

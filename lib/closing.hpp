@@ -20,6 +20,7 @@
 #include "lib/event_count.hpp"
 
 #include <atomic>
+#include <cstdint>
 
 namespace ioengine {
 inline namespace v0 {
@@ -30,6 +31,9 @@ struct Closing {
     std::atomic<bool> draining{false};
     // Set by a closer whose deadline passed; read by both roles. release/acquire.
     std::atomic<bool> cancelling{false};
+    // Requests that users had cancelled before that; closers' own. relaxed: a number for a report.
+    static constexpr std::uint64_t kNotYet = UINT64_MAX;
+    std::atomic<std::uint64_t> cancelled_before{kNotYet};
     // Set by the poll role as its last act, read by the submit role. release/acquire.
     std::atomic<bool> poller_left{false};
     // Set by the submitter thread as its last act, read by closers. release/acquire.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "lib/engine_stats.hpp"
+#include "lib/registered.hpp"
 #include "lib/short_io.hpp"
 #include "lib/slot.hpp"
 
@@ -58,7 +59,7 @@ concept RefuseFunction = std::invocable<F&, S&, std::int64_t>;
 
 template <class D>
 concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, Completion* out,
-                          void (*refuse)(typename D::Slot&, std::int64_t)) {
+                          void (*refuse)(typename D::Slot&, std::int64_t), const TableItem* items) {
     requires SlotType<typename D::Slot>;
     { driver.slots() }
     noexcept->std::same_as<SlotPool<typename D::Slot>&>;
@@ -101,6 +102,9 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     // submit role: queues one of the engine's own messages; false if there is no room now.
     { driver.push_signal(Signal::nudge) }
     noexcept->std::same_as<bool>;
+    // submit role: has the kernel taken everything that submit() says it has handed over?
+    { driver.all_taken() }
+    noexcept->std::same_as<bool>;
     // submit role: asks the kernel to give this slot's request up, which it may not do. False if
     // it could not be asked now.
     { driver.cancel(slot) }
@@ -138,6 +142,12 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     noexcept->std::same_as<int>;
     // both roles: from now on, until the next reap(), that descriptor is readable.
     driver.remind();
+    // the kernel's table of registered buffers or files: its places, 0 if there is none.
+    { driver.table_places(TableKind::files) }
+    noexcept->std::same_as<std::uint32_t>;
+    // where the kernel listens, Runner::visit(): fills places, or clears them; how many, or -errno.
+    { driver.update_table(TableKind::files, 0u, items, 1u) }
+    noexcept->std::same_as<int>;
     // after both roles have ended.
     driver.close();
 };

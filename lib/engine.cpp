@@ -11,10 +11,34 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <fcntl.h>
+#include <memory>
+#include <mutex>
 #include <new>
+#include <unistd.h>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
+
+namespace {
+
+// The kernel shares the threads of a ring, not its descriptor: that is closed in any case.
+class RingCloser {
+  public:
+    explicit RingCloser(const RingWish& wish) noexcept : wish_(wish) {}
+    RingCloser(const RingCloser&) = delete;
+    RingCloser& operator=(const RingCloser&) = delete;
+    ~RingCloser() {
+        if (wish_.attach_fd >= 0)
+            ::close(wish_.attach_fd);
+    }
+
+  private:
+    const RingWish& wish_;
+};
+
+}  // namespace
 
 // -- creation --------------------------------------------------------------------------------
 
@@ -71,8 +95,51 @@ bool Engine::start(const Options& options, const Environment& environment, Error
     setup.threads = thread_setup_of(options);
     setup.wish = backend_wish(options, environment, log_);
     setup.disabled = disabled_;
+    const RingCloser closer(setup.ring);
+    if (!wish_for_ring(options, environment, setup, error))
+        return false;
     runner_ = make_runner(setup, report_, error);
-    return runner_ != nullptr && runner_->start(error);
+    if (runner_ == nullptr)
+        return false;
+    serve_registered();
+    return runner_->start(error);
+}
+
+// What Options::ring and ring_of come to; the environment may have chosen a backend without.
+bool Engine::wish_for_ring(const Options& options, const Environment& environment,
+                           RunnerSetup& setup, Error& error) noexcept {
+    setup.ring = ring_wish(options, environment, disabled_, log_);
+    if (options.ring_of != nullptr && !options.ring_of->share_ring(setup.ring)) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::ring_of has no io_uring, or has been shut down",
+                   "name a living context on io_uring, or leave it null");
+        return false;
+    }
+    if (options.ring_of != nullptr && setup.ring.mode != setup.ring.attach_mode) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::ring_of is served in another ring mode than Options::ring",
+                   "use the same for both");
+        return false;
+    }
+    setup.wish.needs_ring = setup.ring.is_needed();
+    const Backend backend = setup.wish.backend;
+    if (!setup.wish.needs_ring || (backend != Backend::aio && backend != Backend::null))
+        return true;
+    fill_error(error, ErrorCode::unsupported, 0,
+               "Options::ring and ring_of are for io_uring, and IOENGINE_BACKEND says otherwise",
+               "unset IOENGINE_BACKEND, or leave both options as they are");
+    return false;
+}
+
+bool Engine::share_ring(RingWish& wish) const noexcept {
+    if (entrance_.in_child())
+        return false;
+    const std::lock_guard<std::mutex> lock(finish_mutex_);
+    if (finished_ || runner_->ring_fd < 0)
+        return false;
+    wish.attach_fd = ::fcntl(runner_->ring_fd, F_DUPFD_CLOEXEC, 0);
+    wish.attach_mode = runner_->ring_mode;
+    return wish.attach_fd >= 0;
 }
 
 // One thread for both roles is called by a bell.
@@ -160,6 +227,16 @@ void Engine::finish_merged(Request* const* members, std::size_t count, Channel c
     }
 }
 
+ErrorCode Engine::cancel(const CancelOrder& order) noexcept {
+    if (entrance_.in_child())
+        return ErrorCode::forked;
+    std::unique_ptr<CancelOrder> given(new (std::nothrow) CancelOrder(order));
+    if (given == nullptr)
+        return ErrorCode::no_memory;
+    context_.cancel(std::move(given));
+    return ErrorCode::none;
+}
+
 RunReport Engine::run(Run how, std::int64_t limit_ns) noexcept {
     RunReport report;
     if (entrance_.in_child())
@@ -186,6 +263,7 @@ void Engine::destroy(Engine* engine) noexcept {
     engine->shutdown(kForever);
     if (engine->stats_at_exit_)
         std::fprintf(stderr, "%s", engine->dump().c_str());
+    engine->cut_lifeline();
     delete engine;
 }
 

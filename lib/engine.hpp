@@ -20,6 +20,8 @@
 namespace ioengine {
 inline namespace v0 {
 
+struct Lifeline;  // lib/registration.hpp
+
 class Engine {
   public:
     // Null and the error on failure.
@@ -34,14 +36,26 @@ class Engine {
     void finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     ErrorCode wait(const WaitCall& call) noexcept;
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
+    ErrorCode cancel(const CancelOrder& order) noexcept;
     RunReport run(Run how, std::int64_t limit_ns) noexcept;
     int completion_fd() noexcept { return runner_->completion_fd(); }
     void start() noexcept { context_.tell_submitter(context_.in_callback()); }
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
 
+    // -- registered buffers and files, in lib/registration.cpp ---------------------------------
+    RegisteredTables& registered() noexcept { return context_.registered; }
+    const std::shared_ptr<Lifeline>& lifeline() const noexcept { return lifeline_; }
+    // See Runner::visit(); the errand is waited for.
+    ErrorCode visit(Errand& errand) noexcept;
+    bool in_child() const noexcept { return entrance_.in_child(); }
+    Log& log() noexcept { return log_; }
+
     Stats stats() const noexcept;
     Text dump() const noexcept;
     const ProbeReport& report() const noexcept { return report_; }
+    // Another descriptor of its ring, which the caller closes, in wish.attach_fd, and how that is
+    // served; false: there is none, or none any more.
+    bool share_ring(RingWish& wish) const noexcept;
 
     std::uint32_t event_pool_size() const noexcept { return event_pool_size_; }
     void count_refused_full() noexcept { context_.shared_counters.refused_full.add(1); }
@@ -51,7 +65,11 @@ class Engine {
     ~Engine();
 
     bool start(const Options& options, const Environment& environment, Error& error);
+    void serve_registered();
+    void cut_lifeline() noexcept;
     bool open_bell(Error& error) noexcept;
+    bool wish_for_ring(const Options& options, const Environment& environment, RunnerSetup& setup,
+                       Error& error) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
 
@@ -72,8 +90,9 @@ class Engine {
     abi::WorkerPool* const workers_;  // a share, or null
     const bool stats_at_exit_;
     std::unique_ptr<Runner> runner_;
-    std::mutex finish_mutex_;  // closers, after both roles have left
-    bool finished_ = false;    // under finish_mutex_
+    std::shared_ptr<Lifeline> lifeline_;
+    mutable std::mutex finish_mutex_;  // closers, after both roles have left; share_ring()
+    bool finished_ = false;            // under finish_mutex_
 };
 
 }  // namespace v0

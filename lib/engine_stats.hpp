@@ -18,6 +18,9 @@ struct alignas(64) SubmitCounters {
     RoleCounter merged;
     RoleCounter merges_broken;
     RoleCounter watchdog_reports;
+    RoleCounter fixed_buffers;
+    RoleCounter fixed_files;
+    RoleCounter fixed_unused;
 };
 
 struct alignas(64) PollCounters {
@@ -30,6 +33,8 @@ struct alignas(64) PollCounters {
     RoleCounter cq_overflows;
     RoleCounter failed;
     RoleCounter cancelled;
+    RoleCounter timed_out;
+    RoleCounter told_early;
     RoleCounter bytes_read;
     RoleCounter bytes_written;
     RoleCounter reaped_by_waiters;

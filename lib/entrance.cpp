@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "lib/entrance.hpp"
 
+#include "lib/lease.hpp"
 #include "lib/request_state.hpp"
 #include "lib/validate.hpp"
 #include "lib/wait_word.hpp"
@@ -16,6 +17,19 @@ Acceptance Entrance::refuse(Acceptance refusal) noexcept {
     return refusal;
 }
 
+Acceptance Entrance::hold_registered(const Request& request) noexcept {
+    if (request.buffer_index == 0)
+        return {};
+    const Acceptance held = context_.registered.take(request);
+    return held ? held : refuse(held);
+}
+
+Acceptance Entrance::refuse_held(const Request& request, Acceptance refusal) noexcept {
+    if (request.buffer_index != 0)
+        context_.registered.untake(request);
+    return refuse(refusal);
+}
+
 Acceptance Entrance::check(const Request& request, Channel channel) noexcept {
     if (fork_guard_.in_child())
         return {ErrorCode::forked, "this process is a fork of the one that made the context; "
@@ -25,6 +39,10 @@ Acceptance Entrance::check(const Request& request, Channel channel) noexcept {
         return refuse(well_formed);
     if (channel > Channel::write)
         return refuse({ErrorCode::invalid_argument, "channel is no value of its enum"});
+    if (context_.lease_watch.forbids(request))
+        return refuse({ErrorCode::invalid_argument,
+                       "its buffer is still another request's, which was told its result early; "
+                       "wait until that is released"});
     return {};
 }
 
@@ -34,12 +52,17 @@ Acceptance Entrance::submit(Request& request, Channel channel) noexcept {
     const Acceptance checked = check(request, channel);
     if (!checked)
         return checked;
+    const Acceptance held = hold_registered(request);
+    if (!held)
+        return held;
     request_state::set_submitted(request);
+    if (lease::is_wanted(request))
+        lease::begin(request);
     const Acceptance acceptance =
         context_.push(request, channel == Channel::automatic ? request.channel : channel);
     if (!acceptance) {
         request_state::set_idle(request);
-        return refuse(acceptance);
+        return refuse_held(request, acceptance);
     }
     return acceptance;
 }
@@ -49,7 +72,12 @@ Acceptance Entrance::submit_counted(Request& request, Channel channel, std::uint
     const Acceptance checked = check(request, channel);
     if (!checked)
         return checked;
+    const Acceptance held = hold_registered(request);
+    if (!held)
+        return held;
     request_state::set_counted(request, countdown);
+    if (lease::is_wanted(request))
+        lease::begin(request);
     WaitWord word(countdown);
     word.count_up();
     // Quietly only if the caller will come and hand it over. From a callback: whoever runs it does,
@@ -62,7 +90,7 @@ Acceptance Entrance::submit_counted(Request& request, Channel channel, std::uint
     if (!acceptance) {
         word.take_back();
         request_state::set_idle(request);
-        return refuse(acceptance);
+        return refuse_held(request, acceptance);
     }
     if (quiet)
         ++*staged;

@@ -42,6 +42,9 @@ class Entrance {
   private:
     // none: the request is well formed, and this process may submit it. Counts a refusal.
     Acceptance check(const Request& request, Channel channel) noexcept;
+    // The registered buffer and file that it names are its own until its result is known.
+    Acceptance hold_registered(const Request& request) noexcept;
+    Acceptance refuse_held(const Request& request, Acceptance refusal) noexcept;
     Acceptance check_merged(Request* const* members, std::size_t count, Channel channel) noexcept;
     Acceptance submit_as_one(Request* const* members, std::size_t count, Channel channel) noexcept;
     Acceptance refuse_too_many() noexcept;

@@ -64,9 +64,12 @@ class EventCount {
 
     // Before anybody sleeps or notifies: the only sleeper sleeps elsewhere and is woken by a bell,
     // rung here. It calls announce(), and retract() when it is awake.
-    void ring_by(const Bell& bell) noexcept { bell_ = bell.ringing_fd(); }
-    // Nobody has to wake it any more. relaxed: it calls prepare() and looks again after this.
-    void retract() noexcept { word_.fetch_and(~kFlags, std::memory_order_relaxed); }
+    void ring_by(const Bell& bell) noexcept { bell_ = &bell; }
+    // Nobody has to wake it any more. relaxed: it calls prepare() and looks again after this. Who
+    // does not retract is rung for once more than it needs, and misses nothing.
+    void retract() noexcept {
+        word_.fetch_and(~kFlags, std::memory_order_relaxed);  // [model: one-3]
+    }
 
     // Anybody: does a sleeper that wants anything say that it sleeps? It may be awake by now.
     bool somebody_wants_anything() const noexcept {
@@ -131,15 +134,15 @@ class EventCount {
         if ((word_.fetch_add(kEpoch, std::memory_order_acq_rel) & whom) == 0)
             return false;
         word_.fetch_and(~kFlags, std::memory_order_relaxed);  // [model: park-2] saves later calls
-        if (bell_ >= 0)
-            Bell::ring(bell_);
+        if (bell_ != nullptr)
+            bell_->ring();  // [model: one-2]
         else
             ::syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
         return true;
     }
 
     std::atomic<std::uint32_t> word_{0};
-    int bell_ = -1;  // constant once the context works
+    const Bell* bell_ = nullptr;  // constant once the context works
     static_assert(sizeof(std::atomic<std::uint32_t>) == 4, "futex(2) needs the bare word");
 };
 

@@ -24,12 +24,18 @@ enum class Feature : std::uint8_t {
     single_issuer,          // io_uring with one thread: the ring knows that it has one
     defer_taskrun,          // likewise: completions wait until that thread asks for them
     coop_taskrun,           // likewise, on kernels without that: they interrupt nobody
+    ring_fd,                // likewise: the ring is known to the kernel by number
+    ext_arg,                // io_uring: a wait for completions that knows a limit
+    sqpoll,                 // RingMode::sqpoll; asked for by the environment only, it is ignored
+    attach_wq,              // Options::ring_of
     aio_ring_reap,          // AIO: completions from the shared ring, without a system call
     aio_fsync,              // AIO's own fsync and fdatasync; else a helper thread
     direct_align,           // statx(2) says how direct I/O must be aligned, and it is checked
     callback_lending,       // Lending::callbacks; else Lending::none
     caller_lending,         // Lending::callers; else Lending::callbacks
     merging,                // Options::merge
+    registered_buffers,     // io_uring: what is registered is in force; else ordinary requests
+    registered_files,       // likewise
     reap_cap,               // a few completions at a time where the device is slow
     quirks,                 // the table of known kernel defects
 };
@@ -38,7 +44,7 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 18> kFeatureNames{{
+constexpr std::array<FeatureName, 24> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
@@ -49,12 +55,18 @@ constexpr std::array<FeatureName, 18> kFeatureNames{{
     {Feature::single_issuer, "single_issuer"},
     {Feature::defer_taskrun, "defer_taskrun"},
     {Feature::coop_taskrun, "coop_taskrun"},
+    {Feature::ring_fd, "ring_fd"},
+    {Feature::ext_arg, "ext_arg"},
+    {Feature::sqpoll, "sqpoll"},
+    {Feature::attach_wq, "attach_wq"},
     {Feature::aio_ring_reap, "aio_ring_reap"},
     {Feature::aio_fsync, "aio_fsync"},
     {Feature::direct_align, "direct_align"},
     {Feature::callback_lending, "callback_lending"},
     {Feature::caller_lending, "caller_lending"},
     {Feature::merging, "merging"},
+    {Feature::registered_buffers, "registered_buffers"},
+    {Feature::registered_files, "registered_files"},
     {Feature::reap_cap, "reap_cap"},
     {Feature::quirks, "quirks"},
 }};

@@ -56,6 +56,10 @@ class KernelSleep {
             break;
         }
         const std::int64_t delay = backoff_ns(failures);
+        if (context_.config.nap != nullptr) {
+            context_.config.nap(context_.config.clock_user, delay);
+            return failures + 1;
+        }
         const timespec nap{static_cast<time_t>(delay / 1'000'000'000),
                            static_cast<long>(delay % 1'000'000'000)};
         ::nanosleep(&nap, nullptr);

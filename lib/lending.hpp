@@ -84,6 +84,7 @@ void borrow_submit_role(IoSharedContext& context, SubmitSide& side, D& driver, O
     auto& slots = driver.slots();
     bool urgent = false;
     bool noted = true;
+    bool was_noted = false;
     constexpr int kStepsMax = 4;  // it has other things to do
     // Who was refused meanwhile is answered with another step, not with a wake-up: a submitter that
     // was woken for nothing comes for the role again, and leaves another note.
@@ -104,7 +105,10 @@ void borrow_submit_role(IoSharedContext& context, SubmitSide& side, D& driver, O
                       (outcome.handed != 0 && is_unwatched(context));
         }
         noted = side.lock.release();
+        was_noted |= noted;
     }
+    // The submitter that was refused may sleep without a limit.
+    urgent |= was_noted && context.deadlines.nearest() != Deadlines::kNever;
     if (urgent)
         context.wake_urgently();
     else if (context.backlog() != 0)

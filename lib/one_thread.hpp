@@ -15,7 +15,7 @@
 // announcement fail. What is notified afterwards rings the bell (lib/bell.hpp), which is armed, or
 // there is a limit. Completions end the sleep by themselves. Nothing else can happen: there is no
 // other thread that reaps, submits or takes requests from the list of those finished without the
-// kernel, so there is nobody to be nudged.
+// kernel, so there is nobody to be nudged. The model is tests/models/one_thread.pml.
 #pragma once
 
 #include "lib/poll_step.hpp"
@@ -45,6 +45,7 @@ class OneThread {
     Next next(bool may_sleep) noexcept {
         awake();
         seen_ = context_.submitter.prepare();
+        const bool ran = context_.errands.run();
         const std::uint32_t before = driver_.completions_ready();
         const SubmitOutcome outcome = submit_step(
             context_, submit_, driver_, offload_, Holder::sole(), [this, before, may_sleep] {
@@ -56,7 +57,7 @@ class OneThread {
         if (!awake() || outcome.handed > 1)
             poll_.cap.submitted(outcome.handed, before, driver_.completions_ready());
         const bool found = poll_step(context_, poll_, driver_);
-        if (found || (outcome.moved && !nothing_else_to_do()))
+        if (ran || found || (outcome.moved && !nothing_else_to_do()))
             return Next::again;
         if (may_leave(context_, poll_, driver_))
             return Next::leave;
@@ -84,9 +85,11 @@ class OneThread {
     bool nothing_else_to_do() const noexcept {
         const Closing& closing = context_.closing;
         return !context_.bell.wants_arming() && context_.ready.empty() && !submit_.published &&
-               context_.backlog() == 0 && !driver_.slots().has_continuation() &&
-               !driver_.slots().has_put_off() &&
-               !closing.draining.load(std::memory_order_seq_cst) &&
+               submit_.set_aside.empty() && context_.backlog() == 0 &&
+               !driver_.slots().has_continuation() && !driver_.slots().has_put_off() &&
+               submit_.orders == nullptr && !submit_.asks_again &&
+               context_.deadlines.nearest() == Deadlines::kNever &&
+               !closing.draining.load(std::memory_order_seq_cst) &&  // [model: one-4]
                !closing.cancelling.load(std::memory_order_acquire);
     }
 

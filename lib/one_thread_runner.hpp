@@ -8,10 +8,10 @@
 #pragma once
 
 #include "lib/clock.hpp"
+#include "lib/driver_runner.hpp"
 #include "lib/kernel_sleep.hpp"
 #include "lib/offload.hpp"
 #include "lib/one_thread.hpp"
-#include "lib/runner.hpp"
 #include "lib/watchdog.hpp"
 
 #include <atomic>
@@ -20,18 +20,53 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 namespace ioengine {
 inline namespace v0 {
 
+// A thread inside wait() that leaves everything to the one that drives, in steps; whoever runs it
+// parks between them.
+class Parker {
+  public:
+    Parker(IoSharedContext& context, const WaitCall& call) noexcept
+        : context_(context), call_(call), word_(call.word) {}
+    Parker(const Parker&) = delete;
+    Parker& operator=(const Parker&) = delete;
+
+    void begin() noexcept {
+        if (call_.staged != 0)
+            context_.wake_for_work();
+        context_.standby.enter();
+    }
+    // True: sleep on word() while it is seen(), then next() once more.
+    bool next() noexcept {
+        word_.announce(call_.one != nullptr);
+        seen_ = word_.prepare();
+        return !call_.done();
+    }
+    WaitWord& word() noexcept { return word_; }
+    std::uint32_t seen() const noexcept { return seen_; }
+    // Done, or tired of waiting. The last touch of the context.
+    void end() noexcept { context_.standby.exit(); }
+
+  private:
+    IoSharedContext& context_;
+    const WaitCall call_;
+    WaitWord word_;
+    std::uint32_t seen_ = 0;
+};
+
 template <Driver D>
-class OneThreadRunner final : public Runner {
+class OneThreadRunner final : public DriverRunner<D> {
+    using DriverRunner<D>::driver_;
+
   public:
     OneThreadRunner(const RunnerSetup& setup, std::unique_ptr<D> driver)
-        : context_(*setup.context), threads_(setup.threads),
-          has_thread_(setup.threading == Threading::owner), driver_(std::move(driver)),
-          offload_(context_, threads_), watchdog_(context_, *driver_), sleep_(context_, *driver_),
+        : DriverRunner<D>(std::move(driver)), context_(*setup.context), threads_(setup.threads),
+          has_thread_(setup.threading == Threading::owner), offload_(context_, threads_),
+          watchdog_(context_, *driver_), sleep_(context_, *driver_),
           steps_(context_, *driver_, &offload_) {}
 
     bool start(Error& error) noexcept override {
@@ -66,13 +101,14 @@ class OneThreadRunner final : public Runner {
     }
 
     ErrorCode wait(const WaitCall& call) noexcept override {
-        if (!drives_here()) {
-            if (call.staged != 0)
-                context_.wake_for_work();
+        if (!drives_here())
             return park(call);
-        }
         const Inside inside(driver_inside_);
+        // Callbacks may run elsewhere, in a sink: who counts the last one down rings the bell.
+        WaitWord word = call.word;
+        word.go_into_kernel(call.one != nullptr);
         drive([&call] { return call.done(); }, call.limit_ns);
+        word.leave_kernel();
         return call.done() ? ErrorCode::none : ErrorCode::timed_out;
     }
 
@@ -90,7 +126,11 @@ class OneThreadRunner final : public Runner {
         }
         const Inside inside(driver_inside_);
         const std::uint64_t before = context_.completed();
-        const auto found = [&] { return context_.completed() != before; };
+        const std::uint64_t early = context_.poll_counters.told_early.get();
+        const auto found = [&] {
+            return context_.completed() != before ||
+                   context_.poll_counters.told_early.get() != early;
+        };
         if (how == Run::until)
             drive([] { return false; }, limit_ns);
         else
@@ -108,18 +148,42 @@ class OneThreadRunner final : public Runner {
         return true;
     }
 
+    ErrorCode visit(Errand& errand, bool may_leave_it) noexcept override {
+        if (drives_by_now()) {
+            errand.done(errand, true);
+            return ErrorCode::none;
+        }
+        if (!has_thread_) {
+            // Nobody drives yet, and who wants to waits: the ring is nobody's, and takes it from
+            // any thread (io_uring/register.c: only a ring that was enabled has a submitter).
+            const std::lock_guard<std::mutex> lock(first_);
+            if (driver_thread_.load(std::memory_order_relaxed) == nullptr) {
+                errand.done(errand, true);
+                return ErrorCode::none;
+            }
+            if (bind_error_.load(std::memory_order_relaxed) != 0)
+                return ErrorCode::system;
+        }
+        // Also an engine thread may be waiting for this one: for a worker to take a delivery.
+        if (!may_leave_it)
+            return ErrorCode::would_deadlock;
+        if (!context_.errands.post(errand))
+            return ErrorCode::shutting_down;
+        context_.wake_urgently();
+        return ErrorCode::none;
+    }
+
     int completion_fd() noexcept override {
         if (has_thread_)
             return -EOPNOTSUPP;
         const int fd = driver_->completion_fd();
-        is_polled_ |= fd >= 0;
+        const int rc = fd >= 0 ? context_.bell.also_tell(fd) : fd;
+        if (rc < 0)
+            return rc;
+        // There may be something that was submitted, or has completed, before it could say so.
+        if (!std::exchange(is_polled_, true))
+            driver_->remind();
         return fd;
-    }
-
-    std::uint32_t depth() const noexcept override { return driver_->slots().depth(); }
-    std::uint32_t slots_in_use() const noexcept override { return driver_->slots().in_use(); }
-    bool describe(std::uint32_t i, std::uint64_t now, InFlight& out) const noexcept override {
-        return driver_->slots().describe(i, now, out);
     }
 
   private:
@@ -144,14 +208,12 @@ class OneThreadRunner final : public Runner {
     bool drives_here() noexcept {
         if (has_thread_)
             return false;
-        // An address that no other living thread has.
-        static thread_local char t_here;
-        const void* nobody = nullptr;
-        // relaxed: only this thread can have stored its own address.
-        if (driver_thread_.load(std::memory_order_relaxed) == &t_here)
+        if (drives_by_now())
             return bind_error_.load(std::memory_order_relaxed) == 0;
-        if (!driver_thread_.compare_exchange_strong(nobody, &t_here, std::memory_order_relaxed))
+        const std::lock_guard<std::mutex> lock(first_);
+        if (driver_thread_.load(std::memory_order_relaxed) != nullptr)
             return false;
+        driver_thread_.store(this_thread(), std::memory_order_relaxed);
         const int rc = driver_->bind();
         bind_error_.store(rc, std::memory_order_relaxed);
         if (rc != 0)
@@ -160,17 +222,39 @@ class OneThreadRunner final : public Runner {
         return rc == 0;
     }
 
+    // An address that no other living thread has.
+    static const void* this_thread() noexcept {
+        static thread_local char t_here;
+        return &t_here;
+    }
+    // relaxed: only this thread can have stored its own address.
+    bool drives_by_now() const noexcept {
+        return driver_thread_.load(std::memory_order_relaxed) == this_thread();
+    }
+
     // Until `enough`, or both roles have left, or for limit_ns.
     template <class Enough>
     void drive(Enough&& enough, std::int64_t limit_ns) noexcept {
-        const TimeLimit limit(limit_ns);
+        using Next = typename OneThread<D>::Next;
+        const TimeLimit limit(limit_ns, context_.config.clock_ns, context_.config.clock_user);
+        Next next = Next::again;
         while (!left_ && !enough()) {
             const std::int64_t rest = limit.left_ns();
             if (rest == 0)
-                return;
-            if (step(rest) == OneThread<D>::Next::sleep)
+                break;
+            next = step(rest);
+            if (next == Next::sleep)
                 sleep(rest);
         }
+        remind(next == Next::again || steps_.limit_ns() != EventCount::kNoLimit);
+    }
+
+    // Its host will poll; and there may be more to do, of which the descriptor has spoken already,
+    // or a moment to come that nobody has told it of. What else there will be ends the sleep that
+    // is announced, and says so there.
+    void remind(bool there_may_be_more) noexcept {
+        if (is_polled_ && there_may_be_more)
+            driver_->remind();  // [model: one-10]
     }
 
     // What can be done now; if that is nothing and it `waits`, what there is after a sleep. How
@@ -191,9 +275,7 @@ class OneThreadRunner final : public Runner {
                 next = Next::again;
             }
         }
-        // There may be more to do, of which the descriptor has spoken already.
-        if (is_polled_ && next == Next::again)
-            driver_->remind();
+        remind(next == Next::again);
         return next == Next::sleep ? watched(steps_.limit_ns()) : kForever;
     }
 
@@ -221,7 +303,9 @@ class OneThreadRunner final : public Runner {
 
     void leave() noexcept {
         left_ = true;
+        context_.errands.close();
         driver_->unbind();
+        remind(true);  // its host, who may be told by the next call only
         // release: pairs with the closer's acquire.
         context_.closing.poller_left.store(true, std::memory_order_release);
         context_.closing.submitter_left.store(true, std::memory_order_release);
@@ -231,11 +315,13 @@ class OneThreadRunner final : public Runner {
     // -- the engine thread -------------------------------------------------------------------
 
     void live() noexcept {
+        driver_thread_.store(this_thread(), std::memory_order_relaxed);
         const int rc = driver_->bind();
         bound_.store(rc == 0 ? 1 : rc, std::memory_order_release);  // pairs with wait_until_bound()
         start_.notify_urgent();
         if (rc == 0)
             drive([] { return false; }, kForever);
+        driver_thread_.store(nullptr, std::memory_order_relaxed);  // its address may be another's
     }
 
     int wait_until_bound() noexcept {
@@ -251,29 +337,26 @@ class OneThreadRunner final : public Runner {
     // -- other threads -----------------------------------------------------------------------
 
     ErrorCode park(const WaitCall& call) noexcept {
-        context_.standby.enter();
-        WaitWord word = call.word;
+        Parker parker(context_, call);
         const TimeLimit limit(call.limit_ns);
         bool done = false;
-        for (;;) {
-            word.announce(call.one != nullptr);
-            const std::uint32_t seen = word.prepare();
-            done = call.done();
+        parker.begin();
+        while (!(done = !parker.next())) {
             const std::int64_t rest = limit.left_ns();
-            if (done || rest == 0)
+            if (rest == 0)
                 break;
-            word.sleep(seen, rest);
+            parker.word().sleep(parker.seen(), rest);
         }
-        context_.standby.exit();
+        parker.end();
         return done ? ErrorCode::none : ErrorCode::timed_out;
     }
 
     IoSharedContext& context_;
     const ThreadSetup threads_;
     const bool has_thread_;
-    const std::unique_ptr<D> driver_;
     Offload offload_;
-    std::atomic<const void*> driver_thread_{nullptr};  // caller: who drives
+    std::atomic<const void*> driver_thread_{nullptr};  // who drives
+    std::mutex first_;                                 // caller: who drives first, or visits before
     std::atomic<int> bind_error_{0};                   // caller: the driver writes, all may ask
     std::atomic<bool> driver_inside_{false};           // caller: the driver writes, finish() reads
     std::atomic<int> bound_{0};                        // owner: 1, or -errno; 0: not known yet

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/driver.hpp"
+#include "lib/lease.hpp"
 #include "lib/merging.hpp"
 #include "lib/prefetch.hpp"
 #include "lib/reap_cap.hpp"
@@ -41,32 +42,52 @@ constexpr std::uint64_t kSlowDeliveryNs = 10'000'000;
 
 namespace steps {
 
-// One completion: the engine's own, or a slot's. True if a slot is to be submitted again.
+// What became of a completion's slot.
+enum class Took : std::uint8_t {
+    none,       // it was the engine's own, or nobody's
+    freed,      // its slot is free
+    continues,  // its slot is to be submitted again
+};
+
+// One completion: the engine's own, or a slot's.
 template <Driver D>
-bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
+Took take_completion(IoSharedContext& context, PollRole& role, D& driver,
                      const Completion& completion) {
     auto& counters = context.poll_counters;
     switch (static_cast<Signal>(completion.token.slot())) {
     case Signal::nudge:
         context.nudge.reaped();
-        return false;
+        return Took::none;
     case Signal::leave:
         role.leave_seen = true;
-        return false;
+        return Took::none;
     case Signal::cancel:
-        return false;
+        return Took::none;
     case Signal::wake:
-        context.bell.heard();
-        return false;
+        if (completion.result < 0)
+            context.bell.failed();
+        else
+            context.bell.heard();
+        return Took::none;
     }
     auto* slot = driver.slots().reclaim(completion.token);
     if (slot == nullptr) {
         counters.stale_completions.add(1);
         context.log.write(LogLevel::error, "a completion of no living request was ignored");
-        return false;
+        return Took::none;
     }
     prefetch_to_write(slot->request);  // for its result, and the callback that submits it again
-    const bool cancelling = context.closing.cancelling.load(std::memory_order_relaxed);
+    if (slot->told) {
+        if (slot->request->buffer_index != 0)
+            context.registered.put_back(*slot->request);
+        if (lease::back(*slot->request))
+            role.finished.push(*slot->request);
+        driver.slots().release(*slot);
+        return Took::freed;
+    }
+    const Asked asked = slot->asked.load(std::memory_order_acquire);  // pairs with SlotPool::ask()
+    const bool cancelling =
+        asked != Asked::nothing || context.closing.cancelling.load(std::memory_order_relaxed);
     const auto shape_of = [&](int fd) { return driver.shape_of(fd); };
     const auto finish = [&](Request& request, std::int64_t result) {
         request.result = result;
@@ -75,8 +96,10 @@ bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
     Verdict verdict = Verdict::done;
     const bool was_merged = slot->transfer.is_merged();
     if (slot->members == 1) {
-        const Judgement judgement = short_io(*slot->request, slot->transfer, slot->retries,
-                                             completion.result, cancelling, shape_of);
+        Judgement judgement = short_io(*slot->request, slot->transfer, slot->retries,
+                                       completion.result, cancelling, shape_of);
+        if (asked != Asked::nothing)
+            judgement = give_up(judgement, asked);
         verdict = judgement.verdict;
         if (verdict == Verdict::done)
             finish(*slot->request, judgement.result);
@@ -85,7 +108,7 @@ bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
     }
     if (verdict == Verdict::done) {
         driver.slots().release(*slot);
-        return false;
+        return Took::freed;
     }
     if (verdict == Verdict::retry)
         counters.completion_retries.add(1);
@@ -94,7 +117,26 @@ bool take_completion(IoSharedContext& context, PollRole& role, D& driver,
     else if (slot->transfer.bytes_done() != 0)  // and not the turn of the next member
         counters.continuations.add(1);
     driver.slots().carry_on(*slot);
-    return true;
+    return Took::continues;
+}
+
+// Those whose deadline has passed while the kernel has them are told so, if they want to be. The
+// submit role made sure that the kernel had taken the slot; whether it has it still is for this
+// role to know, which alone takes completions.
+template <Driver D>
+void tell_late_ones(IoSharedContext& context, PollRole& role, D& driver) noexcept {
+    while (auto* const slot = driver.slots().next_late()) {
+        // acquire, both: pair with SlotPool::hand_over() and ask().
+        if (slot->state.load(std::memory_order_acquire) != SlotState::in_kernel || slot->told ||
+            slot->asked.load(std::memory_order_acquire) != Asked::late)
+            continue;
+        slot->told = true;
+        context.poll_counters.told_early.add(1);
+        Request& request = *slot->request;
+        request.result = result_of(Asked::timed_out);
+        lease::queue_result(request);
+        role.finished.push(request);
+    }
 }
 
 // Runs the callbacks. True if there was any.
@@ -118,6 +160,7 @@ inline bool deliver(IoSharedContext& context, RequestChain requests) noexcept {
 // role.finished.
 struct Reaped {
     std::uint32_t completions = 0;
+    bool frees = false;      // a slot
     bool continues = false;  // a slot is to be submitted again
 };
 
@@ -129,7 +172,18 @@ Reaped reap(IoSharedContext& context, PollRole& role, D& driver, std::uint32_t m
     for (std::uint32_t i = 0; i < reaped.completions; ++i)
         driver.slots().expect(role.reaped[i].token);
     for (std::uint32_t i = 0; i < reaped.completions; ++i)
-        reaped.continues |= take_completion(context, role, driver, role.reaped[i]);
+        switch (take_completion(context, role, driver, role.reaped[i])) {
+        case Took::none:
+            break;
+        case Took::freed:
+            reaped.frees = true;
+            break;
+        case Took::continues:
+            reaped.continues = true;
+            break;
+        }
+    if (driver.slots().has_late())
+        tell_late_ones(context, role, driver);
     return reaped;
 }
 
@@ -151,7 +205,7 @@ bool poll_step(
         role.owes |= reaped.continues;
     else if (reaped.continues)
         context.wake_urgently();
-    else if (!role.finished.empty())
+    else if (reaped.frees)
         context.wake_for_slots();
 
     if (reaped.completions != 0)
@@ -185,7 +239,7 @@ WaitOutcome wait_step(IoSharedContext& context, PollRole& role, D& driver, const
     context.poll_counters.reaped_by_waiters.add(reaped.completions);
     if (reaped.continues)
         context.wake_urgently();
-    else if (!role.finished.empty())
+    else if (reaped.frees)
         context.wake_for_slots();
     WaitOutcome outcome;
     RequestChain finished = std::exchange(role.finished, {});
@@ -209,8 +263,8 @@ WaitOutcome wait_step(IoSharedContext& context, PollRole& role, D& driver, const
     if (is_foreign)
         context.standby.call_poller();  // [model: wait-6]
     std::uint64_t finished_here = 0;
-    for (; !own.empty(); ++finished_here)
-        context.finish(own.pop());
+    while (!own.empty())
+        finished_here += context.finish(own.pop()) ? 1 : 0;
     if (finished_here != 0)
         context.count_completed(finished_here);
     return outcome;
@@ -238,7 +292,8 @@ inline bool work_is_left(const IoSharedContext& context) noexcept {
 template <Driver D>
 bool may_sleep(IoSharedContext& context, const PollRole& role, D& driver) noexcept {
     context.nudge.fall_asleep();
-    return context.ready.empty() && !may_leave(context, role, driver);  // [model: nudge-6]
+    return context.ready.empty() && !driver.slots().has_late() &&
+           !may_leave(context, role, driver);  // [model: nudge-6]
 }
 
 }  // namespace v0

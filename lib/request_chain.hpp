@@ -5,6 +5,9 @@
 
 #include <ioengine/request.hpp>
 
+#include <cstdint>
+#include <utility>
+
 namespace ioengine {
 inline namespace v0 {
 
@@ -27,6 +30,20 @@ class RequestChain {
         (empty() ? first_ : last_->next) = other.first_;
         last_ = other.last_;
     }
+    // Takes out those that `matches`, also among requests that go as one, and gives each to `sink`.
+    // How many there were.
+    template <class Matches, class Sink>
+    std::uint64_t remove_if(Matches&& matches, Sink&& sink) noexcept {
+        std::uint64_t removed = 0;
+        RequestChain kept;
+        while (!empty()) {
+            Request* const rest = remove_members(pop(), matches, sink, removed);
+            if (rest != nullptr)
+                kept.push(*rest);
+        }
+        *this = kept;
+        return removed;
+    }
     // There must be one.
     Request& pop() noexcept {
         Request& request = *first_;
@@ -35,6 +52,30 @@ class RequestChain {
     }
 
   private:
+    // The first of those that stay, with the others behind it; null if none does.
+    template <class Matches, class Sink>
+    static Request* remove_members(Request& first, Matches& matches, Sink& sink,
+                                   std::uint64_t& removed) noexcept {
+        Request* rest = nullptr;
+        Request* last = nullptr;
+        Request* member = &first;
+        for (unsigned left = std::exchange(first.followers, std::uint16_t{0});; --left) {
+            Request* const next = left != 0 ? member->merged : nullptr;
+            if (matches(*member)) {
+                ++removed;
+                sink(*member);
+            } else if (rest == nullptr) {
+                rest = last = member;
+            } else {
+                last = last->merged = member;
+                ++rest->followers;
+            }
+            if (next == nullptr)
+                return rest;
+            member = next;
+        }
+    }
+
     Request* first_ = nullptr;
     Request* last_ = nullptr;  // of a chain that is not empty
 };

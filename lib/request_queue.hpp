@@ -14,12 +14,17 @@
 // A request may stand for several that were merged before they were queued. They need one free
 // place and take as many as they are: the queue may exceed its limit by kMergeMax - 1.
 //
+// Whoever wants requests given up that wait here has the consumer take all of them out and look at
+// each: remove_if(). What stays is kept in order in front of the queue.
+//
 // Memory: 8 bytes per waiting request in blocks of 32, which are kept and used again; there are
 // enough for twice the limit, or 8192, from the start: a block that is just being handed back must
 // not cost an allocation. A thread's first request costs it a producer record of about 5 KiB.
 #pragma once
 
 #include "lib/prefetch.hpp"
+#include "lib/request_chain.hpp"
+#include "lib/stamp.hpp"
 
 #include <ioengine/request.hpp>
 
@@ -55,7 +60,12 @@ struct RequestCount {
 
 class RequestQueue {
   public:
-    enum class Pushed : std::uint8_t { yes, full, no_memory };
+    struct Pushed {
+        enum Outcome : std::uint8_t { yes, full, no_memory };
+        Outcome outcome = yes;
+        std::uint32_t generation = 0;  // if it was: the request's number in this queue
+        operator Outcome() const noexcept { return outcome; }
+    };
 
     RequestQueue(std::uint32_t limit, RequestCount& count)
         : limit_(limit), count_(count), requests_(std::min(2 * std::size_t{limit}, kPreallocated)),
@@ -71,17 +81,20 @@ class RequestQueue {
                 const std::uint64_t out = counted_out_.load(std::memory_order_relaxed);
                 count_.known_out.store(out, std::memory_order_relaxed);
                 if (!has_room(in, out))
-                    return Pushed::full;
+                    return {Pushed::full};
             }
             // acq_rel: a leaving poller that sees the count sees it before the completion's.
         } while (!count_.in.compare_exchange_weak(in, in + count, std::memory_order_acq_rel,
                                                   std::memory_order_relaxed));
+        const auto generation = static_cast<std::uint32_t>(in + count);
+        stamp_all(request, generation);
         // [model: park-7] counted first, enqueued second: the submitter must not trust the counter.
         if (!requests_.enqueue(&request)) {
             count_.in.fetch_sub(count, std::memory_order_acq_rel);
-            return Pushed::no_memory;
+            request.result = 0;
+            return {Pushed::no_memory};
         }
-        return Pushed::yes;
+        return {Pushed::yes, generation};
     }
 
     // Submit role. The next one, in the order each thread pushed them; null if there is none. May
@@ -95,9 +108,23 @@ class RequestQueue {
     // Submit role. Takes the front, with those that follow it.
     void take() noexcept {
         const Request& request = *ahead_[next_++];
-        // release: pairs with waiting(); who sees these out sees them in.
-        counted_out_.store(counted_out_.load(std::memory_order_relaxed) + 1 + request.followers,
-                           std::memory_order_release);
+        count_out(std::uint64_t{request.followers} + 1);
+    }
+
+    // Submit role. Takes out those that `matches`, and gives each to `sink`. True if there was any.
+    template <class Matches, class Sink>
+    bool remove_if(Matches&& matches, Sink&& sink) noexcept {
+        RequestChain all;
+        while (next_ != end_)
+            all.push(*ahead_[next_++]);
+        all.append(std::exchange(kept_, {}));
+        while (fill_ahead() != 0)
+            while (next_ != end_)
+                all.push(*ahead_[next_++]);
+        const std::uint64_t removed = all.remove_if(matches, sink);
+        kept_ = all;
+        count_out(removed);
+        return removed != 0;
     }
 
     // Any thread. Never negative: what is out is read first.
@@ -116,11 +143,32 @@ class RequestQueue {
     bool look() noexcept {
         if (waiting() == 0)
             return false;
-        next_ = 0;
-        end_ = requests_.try_dequeue_bulk(consumer_, ahead_.data(), ahead_.size());
+        if (kept_.empty()) {
+            fill_ahead();
+        } else {
+            for (next_ = end_ = 0; end_ < kBulk && !kept_.empty(); ++end_)
+                ahead_[end_] = &kept_.pop();
+        }
         for (std::size_t i = 0; i < end_; ++i)
             prefetch_to_read(ahead_[i]);
         return end_ != 0;
+    }
+    std::size_t fill_ahead() noexcept {
+        next_ = 0;
+        return end_ = requests_.try_dequeue_bulk(consumer_, ahead_.data(), ahead_.size());
+    }
+    void count_out(std::uint64_t count) noexcept {
+        // release: pairs with waiting(); who sees these out sees them in.
+        counted_out_.store(counted_out_.load(std::memory_order_relaxed) + count,
+                           std::memory_order_release);
+    }
+    static void stamp_all(Request& first, std::uint32_t generation) noexcept {
+        stamp::put(first, generation);
+        Request* member = &first;
+        for (unsigned left = first.followers; left != 0; --left) {
+            member = member->merged;
+            stamp::put(*member, generation);
+        }
     }
 
     static constexpr std::size_t kPreallocated = 8192;
@@ -134,6 +182,7 @@ class RequestQueue {
     // submit role's own
     moodycamel::ConsumerToken consumer_;
     std::array<Request*, kBulk> ahead_{};  // out of `requests_`, from next_ to end_ not taken
+    RequestChain kept_;                    // likewise, behind those; by remove_if()
     std::size_t next_ = 0;
     std::size_t end_ = 0;
 };

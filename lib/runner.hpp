@@ -65,6 +65,25 @@ class Runner {
     }
     virtual int completion_fd() noexcept { return -EOPNOTSUPP; }
 
+    // Has an errand done where the kernel listens to it: here and now, if that is any thread or
+    // this one; else by the thread that drives, when it comes by. Where that thread is the host's,
+    // which may be waiting for this one, it must be allowed. none: it is done, or will be;
+    // otherwise it never is.
+    virtual ErrorCode visit(Errand& errand, bool may_leave_it) noexcept {
+        static_cast<void>(may_leave_it);
+        errand.done(errand, true);
+        return ErrorCode::none;
+    }
+    // The kernel's tables, see lib/registered.hpp. update_table() only where visit() runs it, or
+    // with the poll role.
+    virtual std::uint32_t table_places(TableKind kind) const noexcept = 0;
+    virtual int update_table(TableKind kind, std::uint32_t first, const TableItem* items,
+                             std::uint32_t count) noexcept = 0;
+    // Of a ring that other contexts may attach to, and how that is served; -1: there is none. Set
+    // by who makes the runner.
+    int ring_fd = -1;
+    RingMode ring_mode = RingMode::interrupts;
+
     virtual std::uint32_t depth() const noexcept = 0;
     virtual std::uint32_t slots_in_use() const noexcept = 0;
     // Describes slot i; false if it holds nothing. Any thread.
@@ -77,6 +96,7 @@ struct RunnerSetup {
     Threading threading = Threading::split;
     ThreadSetup threads;
     BackendWish wish;
+    RingWish ring;
     FeatureSet disabled;
 };
 

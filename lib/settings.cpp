@@ -40,6 +40,27 @@ bool parse_lending(const char* word, Lending& lending) noexcept {
     return false;
 }
 
+bool check_ring_options(const Options& options, Error& error) noexcept {
+    if (options.sqpoll_cpu < -1) {
+        fill_error(error, ErrorCode::invalid_argument, 0, "Options::sqpoll_cpu is negative",
+                   "use the number of a CPU, or -1 for any");
+        return false;
+    }
+    if (options.ring == RingMode::interrupts && options.sqpoll_cpu >= 0) {
+        fill_error(error, ErrorCode::invalid_argument, 0,
+                   "Options::sqpoll_cpu is for RingMode::sqpoll",
+                   "set Options::ring, or leave it at -1");
+        return false;
+    }
+    const bool is_ring = options.backend != Backend::aio && options.backend != Backend::null;
+    if (is_ring || (options.ring == RingMode::interrupts && options.ring_of == nullptr))
+        return true;
+    fill_error(error, ErrorCode::invalid_argument, 0,
+               "Options::ring and ring_of are for io_uring, and another backend is asked for",
+               "use Backend::uring or Backend::automatic, or leave both as they are");
+    return false;
+}
+
 bool in_range(const Range& range, Error& error) noexcept {
     if (range.value >= range.min && range.value <= range.max)
         return true;
@@ -67,6 +88,7 @@ Environment read_environment() noexcept {
     environment.disable = ::secure_getenv("IOENGINE_DISABLE");
     environment.lending = ::secure_getenv("IOENGINE_LENDING");
     environment.threading = ::secure_getenv("IOENGINE_THREADING");
+    environment.ring = ::secure_getenv("IOENGINE_RING");
     const char* stats = ::secure_getenv("IOENGINE_STATS");
     environment.stats_at_exit = stats != nullptr && std::strcmp(stats, "exit") == 0;
     return environment;
@@ -88,15 +110,20 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
         {"write_budget", options.write_budget, 1, 1u << 20},
         {"merge_limit", options.merge_limit, 1, kMergeBytesMax},
         {"spin_us", options.spin_us, 0, 10'000},
+        {"registered_buffers", options.registered_buffers, 0, kBufferPlacesMax},
+        {"registered_files", options.registered_files, 0, kFilePlacesMax},
+        {"sqpoll_idle_ms", options.sqpoll_idle_ms, 1, 60'000},
     };
     for (const Range& range : ranges)
         if (!in_range(range, error))
             return false;
     if (options.backend > Backend::null || options.threading > Threading::caller ||
-        options.lending > Lending::callers || options.log_level > LogLevel::off) {
-        fill_error(error, ErrorCode::invalid_argument, 0,
-                   "Options::backend, threading, lending or log_level is no value of its enum",
-                   "use the enumerators of ioengine/options.hpp");
+        options.lending > Lending::callers || options.ring > RingMode::sqpoll ||
+        options.log_level > LogLevel::off) {
+        fill_error(
+            error, ErrorCode::invalid_argument, 0,
+            "Options::backend, threading, lending, ring or log_level is no value of its enum",
+            "use the enumerators of ioengine/options.hpp");
         return false;
     }
     if (options.threading != Threading::split && options.lending != Lending::callbacks) {
@@ -105,6 +132,8 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
                    "leave it at Lending::callbacks: one thread holds both roles");
         return false;
     }
+    if (!check_ring_options(options, error))
+        return false;
     if (options.workers != nullptr && options.sink != nullptr) {
         fill_error(error, ErrorCode::invalid_argument, 0,
                    "Options::workers and Options::sink are both set",
@@ -171,6 +200,8 @@ ContextConfig config_of(const Options& options, Lending lending,
     config.priority_burst = options.priority_burst;
     config.watchdog_ms = options.watchdog_ms;
     config.histograms = options.histograms;
+    config.registered_buffers = options.registered_buffers;
+    config.registered_files = options.registered_files;
     config.lends = lending != Lending::none;
     config.callers_lend = lending == Lending::callers;
     config.caps_reaping = !disabled.has(Feature::reap_cap);
@@ -207,6 +238,24 @@ BackendWish backend_wish(const Options& options, const Environment& environment,
     }
     log.write(LogLevel::warning, "IOENGINE_BACKEND=%s is ignored: use auto, uring, aio or null",
               environment.backend);
+    return wish;
+}
+
+RingWish ring_wish(const Options& options, const Environment& environment,
+                   const FeatureSet& disabled, Log& log) noexcept {
+    RingWish wish;
+    wish.mode = options.ring;
+    wish.idle_ms = options.sqpoll_idle_ms;
+    wish.cpu = options.sqpoll_cpu;
+    if (options.ring != RingMode::interrupts || environment.ring == nullptr)
+        return wish;
+    if (std::strcmp(environment.ring, "sqpoll") == 0) {
+        wish.by_environment = !disabled.has(Feature::sqpoll);
+        wish.mode = wish.by_environment ? RingMode::sqpoll : RingMode::interrupts;
+    } else if (std::strcmp(environment.ring, "interrupts") != 0) {
+        log.write(LogLevel::warning, "IOENGINE_RING=%s is ignored: use interrupts or sqpoll",
+                  environment.ring);
+    }
     return wish;
 }
 

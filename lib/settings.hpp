@@ -21,6 +21,7 @@ struct Environment {
     const char* disable = nullptr;    // IOENGINE_DISABLE
     const char* lending = nullptr;    // IOENGINE_LENDING
     const char* threading = nullptr;  // IOENGINE_THREADING
+    const char* ring = nullptr;       // IOENGINE_RING
     bool stats_at_exit = false;       // IOENGINE_STATS=exit
 };
 Environment read_environment() noexcept;
@@ -44,8 +45,25 @@ ThreadSetup thread_setup_of(const Options& options) noexcept;
 struct BackendWish {
     Backend backend = Backend::automatic;
     bool by_environment = false;
+    bool needs_ring = false;  // `automatic` must not go to AIO: Options::ring or ring_of
 };
 BackendWish backend_wish(const Options& options, const Environment& environment, Log& log) noexcept;
+
+// How io_uring is to serve, and by whom that is asked.
+struct RingWish {
+    RingMode mode = RingMode::interrupts;
+    bool by_environment = false;  // then AIO ignores it
+    std::uint32_t idle_ms = 0;
+    std::int32_t cpu = -1;
+    int attach_fd = -1;  // the other context's ring; -1: none
+    RingMode attach_mode = RingMode::interrupts;
+
+    bool is_needed() const noexcept {
+        return attach_fd >= 0 || (mode != RingMode::interrupts && !by_environment);
+    }
+};
+RingWish ring_wish(const Options& options, const Environment& environment,
+                   const FeatureSet& disabled, Log& log) noexcept;
 FeatureSet disabled_features(const Options& options, const Environment& environment,
                              Log& log) noexcept;
 

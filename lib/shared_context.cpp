@@ -4,6 +4,7 @@
 #include "lib/shared_context.hpp"
 
 #include "lib/clock.hpp"
+#include "lib/lease.hpp"
 #include "lib/piece.hpp"
 #include "lib/request_state.hpp"
 
@@ -41,9 +42,12 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
         member->queue = channel;
         member->submit_ns = request.submit_ns;
     }
+    const std::uint64_t deadline_ns = request.deadline_ns;  // for it may be gone
     const RequestQueue::Pushed pushed = queue_of(channel).push(request);
     if (pushed == RequestQueue::Pushed::yes && how == Push::wakes)
         tell_submitter(in_own_callback);
+    if (pushed == RequestQueue::Pushed::yes && deadline_ns != 0 && deadlines.note(deadline_ns))
+        wake_urgently();
     if (pushed == RequestQueue::Pushed::full)
         wake_for_work();  // quiet ones may fill it, and their owner be in no hurry
     if (pushed == RequestQueue::Pushed::no_memory)
@@ -51,9 +55,9 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
     // The last touch: the context may be closed and gone from here on.
     if (!in_own_callback)
         gate.leave();
-    switch (pushed) {
+    switch (pushed.outcome) {
     case RequestQueue::Pushed::yes:
-        return {};
+        return Acceptance(RequestHandle{&request, pushed.generation, channel});
     case RequestQueue::Pushed::full:
         return {ErrorCode::queue_full, "the channel's queue is at Options::queue_limit; try again "
                                        "after a completion, or use submit_wait()"};
@@ -72,6 +76,15 @@ void IoSharedContext::tell_submitter(bool in_own_callback) noexcept {
         wake_for_work();
 }
 
+void IoSharedContext::cancel(std::unique_ptr<CancelOrder> order) noexcept {
+    // acquire comes with accepted(): what this thread knows to be accepted is in it.
+    order->accepted = {static_cast<std::uint32_t>(prio.accepted()),
+                       static_cast<std::uint32_t>(read.accepted()),
+                       static_cast<std::uint32_t>(write.accepted())};
+    cancel_orders.give(std::move(order));
+    wake_urgently();
+}
+
 RequestQueue& IoSharedContext::queue_of(Channel channel) noexcept {
     return channel == Channel::prio ? prio : channel == Channel::read ? read : write;
 }
@@ -85,10 +98,17 @@ void IoSharedContext::run_completion(CompletionFunction complete, Request& reque
 }
 
 void IoSharedContext::note(const Request& request) noexcept {
+    if (lease::is_wanted(request) && lease::is_told(request))
+        return;  // and noted
+    // What was told early is held until the kernel has given it back: see take_completion().
+    if (request.buffer_index != 0 && !(lease::is_wanted(request) && lease::is_early(request)))
+        registered.put_back(request);
     if (request.result < 0) {
         poll_counters.failed.add(1);
         if (request.result == -ECANCELED)
             poll_counters.cancelled.add(1);
+        if (request.result == -ETIMEDOUT)
+            poll_counters.timed_out.add(1);
     } else if (is_read(request.action)) {
         poll_counters.bytes_read.add(static_cast<std::uint64_t>(request.result));
     } else if (is_write(request.action)) {
@@ -98,7 +118,23 @@ void IoSharedContext::note(const Request& request) noexcept {
         latency.record(clock_ns() - request.submit_ns);
 }
 
-void IoSharedContext::finish(Request& request) noexcept {
+// With kFlagEarlyResult. True: the request's end has come.
+bool IoSharedContext::tell_result(Request& request) noexcept {
+    if (!lease::is_told(request)) {
+        if (lease::is_early(request))
+            lease_watch.begin(request);
+        run_completion(request.complete, request, true);
+        if (!lease::told(request))
+            return false;
+    }
+    lease_watch.end(request);
+    lease::end(request);
+    return true;
+}
+
+bool IoSharedContext::finish(Request& request) noexcept {
+    if (lease::is_wanted(request) && !tell_result(request))
+        return false;
     // All that is needed of it, because its callback may free it or submit it again.
     const CompletionFunction complete = request.complete;
     std::uint32_t* const countdown =
@@ -109,24 +145,23 @@ void IoSharedContext::finish(Request& request) noexcept {
     // A waiter that holds the poll role may sleep there while another thread runs its callbacks.
     if (countdown != nullptr && WaitWord(*countdown).count_down())
         request_nudge();
+    return true;
 }
 
 bool IoSharedContext::deliver(Request& request) noexcept {
-    if (config.sink == nullptr || request.complete == nullptr) {
-        finish(request);
-        return true;
-    }
+    if (config.sink == nullptr || request.complete == nullptr)
+        return finish(request);
     handed_out_.fetch_add(1, std::memory_order_relaxed);  // ordered by the sink's own hand-over
     config.sink(config.sink_user, Delivery(&request, this));
     return false;
 }
 
 void IoSharedContext::finish_handed_out(Request& request) noexcept {
-    finish(request);
     // seq_cst on both: the count comes before this look at `draining`, and the closer's store to
     // `draining` comes before the poller's look at the count. One of the two sees the other, so the
     // last completion of a closing context is either counted in time or announced.
-    completed_.fetch_add(1, std::memory_order_seq_cst);
+    if (finish(request))
+        completed_.fetch_add(1, std::memory_order_seq_cst);
     if (closing.draining.load(std::memory_order_seq_cst))
         request_nudge();                                  // [model: close-6]
     handed_out_.fetch_sub(1, std::memory_order_release);  // the last touch of the context
@@ -183,10 +218,15 @@ void IoSharedContext::read_stats(Stats& stats) const noexcept {
     stats.nudges = submit_counters.nudges.get();
     stats.submitter_wakes = shared_counters.submitter_wakes.get();
     stats.offloaded = submit_counters.offloaded.get();
+    stats.fixed_buffers = submit_counters.fixed_buffers.get();
+    stats.fixed_files = submit_counters.fixed_files.get();
+    stats.fixed_unused = submit_counters.fixed_unused.get();
     stats.callbacks_threw = shared_counters.callbacks_threw.get();
     stats.slow_deliveries = delivery_counters.slow_deliveries.get();
     stats.longest_delivery_ns = delivery_counters.longest_delivery_ns.get();
     stats.watchdog_reports = submit_counters.watchdog_reports.get();
+    stats.cancelled = poll_counters.cancelled.get();
+    stats.timed_out = poll_counters.timed_out.get();
     if (config.histograms)
         stats.latency = latency.summary();
 }

@@ -9,13 +9,18 @@
 #pragma once
 
 #include "lib/bell.hpp"
+#include "lib/cancel_order.hpp"
 #include "lib/closing.hpp"
+#include "lib/deadlines.hpp"
 #include "lib/engine_stats.hpp"
+#include "lib/errands.hpp"
 #include "lib/event_count.hpp"
 #include "lib/gate.hpp"
+#include "lib/lease_watch.hpp"
 #include "lib/log.hpp"
 #include "lib/nudge.hpp"
 #include "lib/ready_list.hpp"
+#include "lib/registered.hpp"
 #include "lib/request_queue.hpp"
 #include "lib/standby.hpp"
 
@@ -42,6 +47,9 @@ struct ContextConfig {
     // Neighbours are merged up to so many bytes; 0: never.
     std::uint32_t merge_limit = 0;
     bool histograms = false;
+    // Places for registered buffers and files.
+    std::uint32_t registered_buffers = 0;
+    std::uint32_t registered_files = 0;
     // What callbacks on the poller submit, the poller hands over: Lending::callbacks.
     bool lends = false;
     // Whoever submits hands over, too: Lending::callers.
@@ -56,6 +64,8 @@ struct ContextConfig {
     // The clock of the steps: the monotonic one, or a simulation's. Null: CLOCK_MONOTONIC.
     std::uint64_t (*clock_ns)(void* user) = nullptr;
     void* clock_user = nullptr;
+    // How a driver's thread naps while the kernel is short of something. Null: nanosleep(2).
+    void (*nap)(void* clock_user, std::int64_t nap_ns) = nullptr;
 };
 
 // Whose turn it is; see lib/scheduler.hpp. The submit role's own.
@@ -76,7 +86,8 @@ class IoSharedContext {
   public:
     IoSharedContext(const ContextConfig& settings, Log& sink_of_messages)
         : config(settings), log(sink_of_messages), prio(settings.queue_limit, counts[0]),
-          read(settings.queue_limit, counts[1]), write(settings.queue_limit, counts[2]) {
+          read(settings.queue_limit, counts[1]), write(settings.queue_limit, counts[2]),
+          registered(settings.registered_buffers, settings.registered_files) {
         turns.left = settings.read_budget;
     }
 
@@ -86,6 +97,9 @@ class IoSharedContext {
     // caller hands over, or wakes the submitter, later.
     enum class Push : std::uint8_t { wakes, quiet };
     Acceptance push(Request& request, Channel channel, Push how = Push::wakes) noexcept;
+
+    // Asks for requests to be given up that were accepted before.
+    void cancel(std::unique_ptr<CancelOrder> order) noexcept;
 
     std::uint64_t accepted() const noexcept {
         return prio.accepted() + read.accepted() + write.accepted();
@@ -109,8 +123,8 @@ class IoSharedContext {
     }
 
     // The end of a request: runs its callback, if it has one, and tells who waits for it. Touches
-    // it no more after that.
-    void finish(Request& request) noexcept;
+    // it no more after that. False: it was told its result early, and that was not its end.
+    bool finish(Request& request) noexcept;
 
     // The end of a delivery that a sink took, on whatever thread.
     void finish_handed_out(Request& request) noexcept;
@@ -149,7 +163,7 @@ class IoSharedContext {
 
     // -- the poller's thread, or one that stands in for it -----------------------------------
 
-    // Finishes a request (true), or hands it to the sink.
+    // Finishes a request (true); or tells it early, or hands it to the sink.
     bool deliver(Request& request) noexcept;
     // Counts `count` requests that were finished on this thread.
     void count_completed(std::uint64_t count) noexcept {
@@ -173,8 +187,12 @@ class IoSharedContext {
     RequestQueue write;
     alignas(64) EventCount space;  // submit_wait() parks here
     alignas(64) ReadyList ready;   // finished without the kernel; any thread to poll role
+    CancelOrders cancel_orders;    // any thread to submit role
+    Deadlines deadlines;           // likewise
     Nudge nudge;
-    Bell bell;  // with one thread for both roles
+    Bell bell;        // with one thread for both roles
+    Errands errands;  // likewise
+    RegisteredTables registered;
     alignas(64) Standby standby;
     // With a watchdog: the submitter sleeps without a limit. Set by it before it looks whether
     // anything is on its way for the last time; whoever hands over in its place looks here
@@ -182,6 +200,7 @@ class IoSharedContext {
     std::atomic<bool> unwatched{false};
     alignas(64) Closing closing;
     SharedCounters shared_counters;
+    LeaseWatch lease_watch{config.clock_ns == nullptr};
 
     // submit role
     alignas(64) Turns turns;
@@ -200,6 +219,7 @@ class IoSharedContext {
         if (made_a_call)
             shared_counters.submitter_wakes.add(1);
     }
+    bool tell_result(Request& request) noexcept;
     void run_completion(CompletionFunction complete, Request& request, bool hands_over) noexcept;
 
     alignas(64) std::atomic<std::uint64_t> completed_{0};

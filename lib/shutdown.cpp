@@ -51,6 +51,7 @@ void Engine::finish_once() noexcept {
         const timespec nap{0, 50'000};
         ::nanosleep(&nap, nullptr);
     }
+    context_.registered.close();
     runner_->finish();
     // Workers and sinks that ran the last callbacks may still stand on their last instructions.
     while (context_.handed_out() != 0) {
@@ -77,6 +78,10 @@ ShutdownReport Engine::shutdown(std::int64_t deadline_ns) noexcept {
     } else {
         left = wait_until_left(deadline_ns);
         if (!left) {
+            std::uint64_t nobody = Closing::kNotYet;
+            // relaxed: read again by closers only, after they have stored.
+            context_.closing.cancelled_before.compare_exchange_strong(
+                nobody, context_.poll_counters.cancelled.get(), std::memory_order_relaxed);
             // release: pairs with the acquire of submit_step(), which sees a closed gate with it.
             context_.closing.cancelling.store(true, std::memory_order_release);
             context_.wake_urgently();
@@ -96,9 +101,9 @@ void Engine::fill_report(ShutdownReport& report) const noexcept {
     report.accepted = now.accepted;
     report.completed = now.completed;
     report.queued = now.queued_prio + now.queued_read + now.queued_write;
-    report.cancelled = context_.closing.cancelling.load(std::memory_order_acquire)
-                           ? context_.poll_counters.cancelled.get()
-                           : 0;
+    const std::uint64_t before = context_.closing.cancelled_before.load(std::memory_order_relaxed);
+    report.cancelled =
+        before != Closing::kNotYet ? context_.poll_counters.cancelled.get() - before : 0;
     const std::uint64_t clock = coarse_now_ns();
     const auto older = [](const InFlight& a, const InFlight& b) { return a.age_ns > b.age_ns; };
     for (std::uint32_t i = 0; i < runner_->depth(); ++i) {

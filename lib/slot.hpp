@@ -26,11 +26,13 @@
 // stash that only the submit role sees. The model is tests/models/slots.pml.
 #pragma once
 
+#include "lib/asked.hpp"
 #include "lib/check.hpp"
 #include "lib/counters.hpp"
 #include "lib/piece.hpp"
 #include "lib/prefetch.hpp"
 #include "lib/spsc_ring.hpp"
+#include "lib/stamp.hpp"
 
 #include <ioengine/merge_buffer.hpp>
 #include <ioengine/request.hpp>
@@ -75,6 +77,14 @@ struct SlotLabel {
     std::atomic<std::uint16_t> members{1};
     std::atomic<IOAction> action{IOAction::none};
     std::atomic<Channel> channel{Channel::automatic};
+
+    // The submit role's alone: what it goes by when requests are given up.
+    bool cancel_sent = false;          // the kernel has been asked
+    bool tells_early = false;          // the poll role is to hear of its deadline, and has not
+    std::uint32_t generation = 0;      // of the request, or the newest of several
+    const Request* request = nullptr;  // to compare with; the slot's own may be gone
+    std::uint64_t deadline_ns = 0;     // 0: none
+    std::uint64_t due_ns = 0;          // when a put-off retry may go
 };
 
 // The part of a slot that no kernel interface cares about. Drivers derive theirs from it. The first
@@ -85,9 +95,12 @@ struct alignas(64) Slot {
     std::uint32_t index = 0;                   // constant
     std::uint16_t retries = 0;                 // of the piece in flight; whoever holds the slot
     std::uint16_t members = 1;                 // merged requests not finished, from `request` on
-    std::uint64_t due_ns = 0;                  // submit role's: when a put-off retry may go
-    Request* request = nullptr;                // whoever holds the slot
-    Transfer transfer;                         // progress of the request; whoever holds the slot
+    // Is it to be given up? The submit role says so whoever holds the slot. release: pairs with
+    // the poll role's acquire; who misses it lets the slot go on to the submit role.
+    std::atomic<Asked> asked{Asked::nothing};
+    bool told = false;           // poll role's: the result has been told early, see lib/lease.hpp
+    Request* request = nullptr;  // whoever holds the slot
+    Transfer transfer;           // progress of the request; whoever holds the slot
     alignas(64) SlotLabel label;
 
     Token token() const noexcept {
@@ -107,7 +120,7 @@ class SlotPool {
     explicit SlotPool(std::uint32_t depth, std::uint32_t merge_limit = 0)
         : depth_(depth), merge_limit_(merge_limit), slots_(new S[depth]),
           windows_(new iovec[std::size_t{depth} * Transfer::kWindow]), free_(depth),
-          continuations_(depth) {
+          continuations_(depth), late_(4 * std::size_t{depth}) {
         stash_.reserve(depth);
         put_off_.reserve(depth);
         for (std::uint32_t i = 0; i < depth; ++i) {
@@ -165,6 +178,7 @@ class SlotPool {
         slot.members = ++open_.members;
         slot.label.members.store(open_.members, std::memory_order_relaxed);
         slot.label.length.store(open_.bytes, std::memory_order_relaxed);
+        slot.label.generation = stamp::generation_of(request);
         return slot;
     }
     // Nothing joins the slots that were taken: before the system call.
@@ -198,14 +212,14 @@ class SlotPool {
     // filled, or in_kernel and the kernel never had it -> continuing: a retry that waits for its
     // time, or merged requests that go on one by one; on a list of the submit role's own.
     void put_off(S& slot, std::uint64_t due_ns) noexcept {
-        slot.due_ns = due_ns;
+        slot.label.due_ns = due_ns;
         slot.state.store(SlotState::continuing, std::memory_order_relaxed);  // for describe()
         put_off_.push_back(slot.index);
     }
     // The one that was due first, if its time has come; else null. continuing -> filled.
     S* next_put_off(std::uint64_t now) noexcept {
         const auto first = first_put_off();
-        if (first == put_off_.end() || slots_[*first].due_ns > now)
+        if (first == put_off_.end() || slots_[*first].label.due_ns > now)
             return nullptr;
         S& slot = slots_[*first];
         *first = put_off_.back();
@@ -216,7 +230,19 @@ class SlotPool {
     }
     bool has_put_off() const noexcept { return !put_off_.empty(); }
     // When the next of them is due. There must be one.
-    std::uint64_t next_due_ns() noexcept { return slots_[*first_put_off()].due_ns; }
+    std::uint64_t next_due_ns() noexcept { return slots_[*first_put_off()].label.due_ns; }
+
+    // Its request is to be given up; one that was put off comes back at once.
+    void ask(S& slot, Asked what) noexcept {
+        slot.label.due_ns = 0;
+        slot.asked.store(what, std::memory_order_release);  // pairs with the poll role's look
+    }
+    // The kernel has it, and its deadline has passed: for the poll role. At most three times
+    // between two looks at the list: it may have been completed and taken again twice meanwhile.
+    void note_late(S& slot) noexcept {
+        ask(slot, Asked::late);
+        late_.push(slot.index);
+    }
 
     // -- poll role ---------------------------------------------------------------------------
 
@@ -254,6 +280,13 @@ class SlotPool {
         slot.state.store(SlotState::continuing, std::memory_order_relaxed);
         continuations_.push(slot.index);  // [model: slot-4] its release hands the slot over
     }
+
+    // One that was late when the submit role looked; perhaps another request's by now. Null: none.
+    S* next_late() noexcept {
+        std::uint32_t index = 0;
+        return late_.pop(index) ? &slots_[index] : nullptr;
+    }
+    bool has_late() const noexcept { return late_.size() != 0; }
 
     // -- any thread --------------------------------------------------------------------------
 
@@ -309,7 +342,7 @@ class SlotPool {
     std::vector<std::uint32_t>::iterator first_put_off() noexcept {
         return std::min_element(put_off_.begin(), put_off_.end(),
                                 [this](std::uint32_t a, std::uint32_t b) {
-                                    return slots_[a].due_ns < slots_[b].due_ns;
+                                    return slots_[a].label.due_ns < slots_[b].label.due_ns;
                                 });
     }
     static void copy_stage(InFlight& out, const char* name) noexcept {
@@ -323,6 +356,9 @@ class SlotPool {
         slot.request = &first;
         slot.retries = 0;
         slot.members = 1;
+        // relaxed, both: hand_over() is yet to come.
+        slot.asked.store(Asked::nothing, std::memory_order_relaxed);
+        slot.told = false;
         slot.transfer.begin(first);
         if (first.followers != 0)
             begin_several(slot, first);
@@ -367,6 +403,7 @@ class SlotPool {
         slot.label.offset.store(slot.request->offset, std::memory_order_relaxed);
         slot.label.length.store(bytes_ahead(slot), std::memory_order_relaxed);
         slot.label.members.store(slot.members, std::memory_order_relaxed);
+        slot.label.request = slot.request;
     }
     // As in the request; of several their sum.
     static std::uint64_t bytes_ahead(const S& slot) noexcept {
@@ -391,6 +428,11 @@ class SlotPool {
         slot.label.fd.store(request.fd, std::memory_order_relaxed);
         slot.label.action.store(request.action, std::memory_order_relaxed);
         slot.label.channel.store(request.queue, std::memory_order_relaxed);
+        slot.label.cancel_sent = false;
+        slot.label.tells_early = (request.flags & kFlagEarlyResult) != 0;
+        slot.label.generation = stamp::generation_of(request);
+        slot.label.request = &request;
+        slot.label.deadline_ns = stamp::deadline_of(request);
     }
 
     static constexpr std::uint64_t kSealed = UINT64_MAX;  // beyond the end of any transfer
@@ -404,6 +446,9 @@ class SlotPool {
     // poll role -> submit role
     SpscRing free_;
     SpscRing continuations_;
+
+    // submit role -> poll role
+    SpscRing late_;
 
     // submit role
     alignas(64) std::vector<std::uint32_t> stash_;

@@ -24,11 +24,11 @@
 #pragma once
 
 #include "lib/clock.hpp"
+#include "lib/driver_runner.hpp"
 #include "lib/kernel_sleep.hpp"
 #include "lib/lending.hpp"
 #include "lib/offload.hpp"
 #include "lib/poller.hpp"
-#include "lib/runner.hpp"
 #include "lib/waiter.hpp"
 #include "lib/watchdog.hpp"
 
@@ -42,10 +42,12 @@ namespace ioengine {
 inline namespace v0 {
 
 template <Driver D>
-class SplitRunner final : public Runner {
+class SplitRunner final : public DriverRunner<D> {
+    using DriverRunner<D>::driver_;
+
   public:
     SplitRunner(const RunnerSetup& setup, std::unique_ptr<D> driver)
-        : context_(*setup.context), threads_(setup.threads), driver_(std::move(driver)),
+        : DriverRunner<D>(std::move(driver)), context_(*setup.context), threads_(setup.threads),
           limits_waits_(driver_->limits_waits()), offload_(context_, threads_),
           watchdog_(context_, *driver_), sleep_(context_, *driver_),
           loop_(context_, poll_, side_, *driver_, &offload_) {
@@ -113,12 +115,6 @@ class SplitRunner final : public Runner {
         return code;
     }
 
-    std::uint32_t depth() const noexcept override { return driver_->slots().depth(); }
-    std::uint32_t slots_in_use() const noexcept override { return driver_->slots().in_use(); }
-    bool describe(std::uint32_t i, std::uint64_t now, InFlight& out) const noexcept override {
-        return driver_->slots().describe(i, now, out);
-    }
-
   private:
     // -- submitter thread ----------------------------------------------------------------------
 
@@ -183,7 +179,6 @@ class SplitRunner final : public Runner {
 
     IoSharedContext& context_;
     const ThreadSetup threads_;
-    const std::unique_ptr<D> driver_;
     const bool limits_waits_;
     Offload offload_;
     Watchdog<D> watchdog_;  // submitter's

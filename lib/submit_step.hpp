@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/driver.hpp"
+#include "lib/giving_up.hpp"
 #include "lib/merging.hpp"
 #include "lib/offload.hpp"
 #include "lib/request_chain.hpp"
@@ -34,6 +35,13 @@ struct SubmitRole {
     bool published = false;  // something lies on the ready list that the poller may sleep over
     bool leave_sent = false;
     bool cancel_sent = false;
+    CancelOrder* orders = nullptr;  // for which there was no room yet
+    bool asks_again = false;        // see steps::ask_again()
+
+    SubmitRole() noexcept = default;
+    SubmitRole(const SubmitRole&) = delete;
+    SubmitRole& operator=(const SubmitRole&) = delete;
+    ~SubmitRole() { CancelOrders::discard(orders); }
 };
 
 // The submit role, with who holds it: its own thread, or for a step whoever borrows it.
@@ -271,14 +279,20 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Gi
 // The first retries of a piece are immediate, later ones wait: 100 us, doubling, at most 50 ms.
 // Each slot waits by itself: a request that hears EAGAIN for ever holds up nobody else, except
 // those that were merged with it.
-template <Driver D>
-bool push_continuations(IoSharedContext& context, D& driver) {
+template <Driver D, class GiveUp>
+bool push_continuations(IoSharedContext& context, D& driver, GiveUp& give_up) {
     auto& slots = driver.slots();
     bool moved = false;
     while (driver.room() != 0) {
         auto* slot = slots.next_continuation();
         if (slot == nullptr)
             break;
+        if (const Asked asked = slot->asked.load(std::memory_order_relaxed);
+            asked != Asked::nothing) {
+            give_up(*slot, result_of(asked));
+            moved = true;
+            continue;
+        }
         if (slot->retries > 3) {
             slots.put_off(*slot, context.clock_ns() +
                                      static_cast<std::uint64_t>(backoff_ns(slot->retries - 4u)));
@@ -291,10 +305,21 @@ bool push_continuations(IoSharedContext& context, D& driver) {
         auto* slot = slots.next_put_off(context.clock_ns());
         if (slot == nullptr)
             break;
-        driver.push_again(*slot);
+        // relaxed: this role has said it.
+        if (const Asked asked = slot->asked.load(std::memory_order_relaxed);
+            asked != Asked::nothing)
+            give_up(*slot, result_of(asked));
+        else
+            driver.push_again(*slot);
         moved = true;
     }
     return moved;
+}
+
+inline void sleep_at_most(std::uint64_t limit_ns, SubmitOutcome& outcome) noexcept {
+    const auto limit = static_cast<std::int64_t>(limit_ns);
+    if (outcome.limit_ns == EventCount::kNoLimit || outcome.limit_ns > limit)
+        outcome.limit_ns = limit;
 }
 
 // The submitter's sleep ends when the next put-off retry is due. For one that is due by now there
@@ -309,9 +334,19 @@ void wake_for_put_off(IoSharedContext& context, D& driver, SubmitOutcome& outcom
         outcome.moved |= driver.room() != 0;
         return;
     }
-    const auto left = static_cast<std::int64_t>(due - now);
-    if (outcome.limit_ns == EventCount::kNoLimit || outcome.limit_ns > left)
-        outcome.limit_ns = left;
+    sleep_at_most(due - now, outcome);
+}
+
+// And when the next request may be late.
+inline void wake_for_deadlines(IoSharedContext& context, SubmitOutcome& outcome) {
+    const std::uint64_t nearest = context.deadlines.nearest();
+    if (nearest == Deadlines::kNever)
+        return;
+    const std::uint64_t now = context.clock_ns();
+    if (nearest <= now)
+        outcome.moved = true;
+    else
+        sleep_at_most(nearest - now, outcome);
 }
 
 // The engine's own messages, where they are due. True if one waits to be handed over.
@@ -385,10 +420,14 @@ SubmitOutcome submit_step(
     auto given_up = [&](typename D::Slot& slot, std::int64_t error) noexcept {
         end_slot(slot, error, true);
     };
+    // Its kernel may make room at any moment (SQPOLL): what held this step up counts.
+    bool was_full = driver.room() == 0;
     if (cancelling)
         steps::cancel_everything(context, role, driver, given_up);
-    else if (holder.is_engine_thread())
-        outcome.moved |= steps::push_continuations(context, driver);
+    // Whoever holds the role, so that what is queued by now does not get past an order.
+    outcome.moved |= steps::give_up_some(context, role, driver);
+    if (!cancelling && holder.is_engine_thread())
+        outcome.moved |= steps::push_continuations(context, driver, given_up);
     steps::SlotFiller<D> filler(context, role, driver, offload, holder);
     if (!holder.borrows())
         outcome.moved |= filler.take_set_aside();
@@ -399,12 +438,17 @@ SubmitOutcome submit_step(
     const bool may_take = !cancelling && role.set_aside.empty();
     if (!holder.borrows() && !role.set_aside.empty() && free_slots != 0)
         outcome.moved = true;  // they have come free since
-    if (poll_request_from_queues(context, may_take ? std::min(free_slots, driver.room()) : 0,
-                                 filler) != 0) {
+    const std::size_t room = driver.room();
+    was_full |= room == 0;
+    if (poll_request_from_queues(context, may_take ? std::min(free_slots, room) : 0, filler) != 0) {
         outcome.moved = true;
         context.space.notify_urgent();
     }
 
+    const auto cancel_withdrawn = [&role] {
+        role.cancel_sent = false;
+        role.asks_again = true;
+    };
     const auto hand_over = [&] {
         const Handed handed = driver.submit(refused);
         if (handed.broken != 0)
@@ -417,7 +461,7 @@ SubmitOutcome submit_step(
         if (handed.leave_refused)
             role.leave_sent = false;
         if (handed.cancel_refused)
-            role.cancel_sent = false;
+            cancel_withdrawn();
         if (handed.wake_refused)
             context.bell.disarm();
         outcome.handed += handed.count;
@@ -437,20 +481,30 @@ SubmitOutcome submit_step(
                               role.attempts, std::strerror(handed.error));
             role.attempts = 0;
             if (driver.abandon(given_up, -handed.error))
-                role.cancel_sent = false;
+                cancel_withdrawn();
         }
     };
-    if (context.bell.wants_arming() && driver.push_signal(Signal::wake))
-        context.bell.arm();
+    if (context.bell.may_be_armed() && driver.push_signal(Signal::wake))
+        context.bell.arm();  // [model: one-1]
     before_hand_over();
     hand_over();
     if (steps::push_signals(context, role, driver))
         hand_over();
 
-    if (context.nudge.owed() || context.bell.wants_arming() || (cancelling && !role.cancel_sent) ||
+    // Nothing tells that there is room again. After something has moved there is another step.
+    const bool waits_for_room = !outcome.moved && outcome.limit_ns == EventCount::kNoLimit &&
+                                was_full &&
+                                (context.backlog() != 0 || slots.has_continuation() ||
+                                 slots.has_put_off() || !role.set_aside.empty());
+    if (waits_for_room || context.nudge.owed() || context.bell.wants_arming() ||
+        (cancelling && !role.cancel_sent) ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
+        outcome.limit_ns = backoff_ns(0);  // [model: one-5]
+    if (role.orders != nullptr || (role.asks_again && role.attempts == 0))
         outcome.limit_ns = backoff_ns(0);
     steps::wake_for_put_off(context, driver, outcome);
+    if (!holder.borrows())
+        steps::wake_for_deadlines(context, outcome);
     // With a backlog and no slot for it, more work is no news; a free slot is. Without a backlog it
     // is the other way round: so a slot that comes free wakes nobody who has nothing to put into
     // it.

@@ -63,13 +63,13 @@ bool create_with_signals_blocked(pthread_t& thread, void* (*body)(void*), void* 
     return created;
 }
 
-struct Errand {
+struct Borrowed {
     const std::function<void()>& body;
     std::exception_ptr thrown;
 };
 
 void* run_errand(void* argument) noexcept {
-    auto& errand = *static_cast<Errand*>(argument);
+    auto& errand = *static_cast<Borrowed*>(argument);
     try {
         errand.body();
     } catch (...) {
@@ -98,7 +98,7 @@ void Thread::join() noexcept {
 }
 
 void run_elsewhere(const std::function<void()>& body) {
-    Errand errand{body, nullptr};
+    Borrowed errand{body, nullptr};
     pthread_t thread{};
     if (!create_with_signals_blocked(thread, run_errand, &errand)) {
         body();

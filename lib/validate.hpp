@@ -18,7 +18,7 @@ inline namespace v0 {
 constexpr std::uint64_t kOffsetMax = INT64_MAX;  // loff_t
 constexpr std::uint64_t kVectorsMax = 1024;      // IOV_MAX, readv(2)
 constexpr std::uint16_t kFlagsKnown =
-    kFlagNowait | kFlagAppend | kFlagDsync | kFlagSync | kFlagAtomic;
+    kFlagNowait | kFlagAppend | kFlagDsync | kFlagSync | kFlagAtomic | kFlagEarlyResult;
 
 inline Acceptance validate_range(const Request& request, std::uint64_t bytes) noexcept {
     if (request.offset > kOffsetMax || bytes > kOffsetMax || request.offset > kOffsetMax - bytes)
@@ -54,8 +54,11 @@ inline Acceptance validate(const Request& request) noexcept {
         return {ErrorCode::invalid_argument, "no action; call one of the prepare_ functions"};
     if (request.channel > Channel::write)
         return {ErrorCode::invalid_argument, "channel is no value of its enum"};
-    if (request.buffer_index != 0 || request.deadline_ns != 0)
-        return {ErrorCode::invalid_argument, "buffer_index and deadline_ns are reserved; leave 0"};
+    if (request.buffer_index != 0 &&
+        (request.action == IOAction::nop ||
+         ((request.buffer_index & Request::kPlaceBits) != 0 && !moves_bytes(request.action))))
+        return {ErrorCode::invalid_argument, "registered buffers are for reads and writes, and "
+                                             "registered files for requests on a file"};
     if (request.action == IOAction::nop)
         return {};
     if (request.fd < 0)
@@ -65,6 +68,10 @@ inline Acceptance validate(const Request& request) noexcept {
             return {ErrorCode::invalid_argument, "flags has unknown bits"};
         if ((request.flags & kFlagAppend) != 0 && !is_write(request.action))
             return {ErrorCode::invalid_argument, "kFlagAppend is for writes"};
+        if ((request.flags & kFlagEarlyResult) != 0 &&
+            (request.deadline_ns == 0 || request.complete == nullptr))
+            return {ErrorCode::invalid_argument,
+                    "kFlagEarlyResult needs a deadline and a completion function"};
         return validate_transfer(request);
     }
     if (request.flags != 0)

@@ -82,6 +82,8 @@ class WaitWord {
         __atomic_fetch_or(word_, any ? kInKernel | kAny : kInKernel,
                           __ATOMIC_ACQ_REL);  // [model: wait-12]
     }
+    // The only thread that goes into the kernel is back; others may be parked.
+    void leave_kernel() noexcept { __atomic_fetch_and(word_, ~kInKernel, __ATOMIC_RELAXED); }
     // After it has left the list, or the kernel: nobody else writes the flags now.
     void awake() noexcept { __atomic_fetch_and(word_, ~kFlags, __ATOMIC_ACQUIRE); }
 

@@ -16,6 +16,9 @@ readonly PACKAGES_CHECK=(
     libseccomp-dev libfuse3-dev spin valgrind cmake fio sysbench strace shellcheck git ca-certificates binutils gcc
 )
 
+# For tests/guests, which `tools/check --full` runs.
+readonly PACKAGES_GUESTS=(qemu-system-x86 busybox-static kmod cpio xz-utils dmsetup e2fsprogs)
+
 readonly PACKAGES_COVERAGE=(catch2 gcovr libseccomp-dev libfuse3-dev fio sysbench)
 
 # Exit code of every script that cannot set itself up.
@@ -43,11 +46,12 @@ as_root() {
     fi
 }
 
-# ensure_packages core|check|coverage: installs what is missing; ends the script with 69 where it cannot.
+# ensure_packages core|check|full|coverage: installs what is missing; ends the script with 69 where it cannot.
 ensure_packages() {
     local wanted=("${PACKAGES_CORE[@]}")
     case "$1" in
     check) wanted+=("${PACKAGES_CHECK[@]}") ;;
+    full) wanted+=("${PACKAGES_CHECK[@]}" "${PACKAGES_GUESTS[@]}") ;;
     coverage) wanted+=("${PACKAGES_COVERAGE[@]}") ;;
     esac
     if ! command -v dpkg-query >/dev/null; then

@@ -60,6 +60,9 @@ std::unique_ptr<Runner> make_aio_runner(const RunnerSetup& setup, ProbeReport& r
         kernel.reaps_from_ring();
     note_feature(report, "aio_fsync", driver_setup.native_fsync).in_force =
         driver_setup.native_fsync;
+    for (const char* const name : {"registered_buffers", "registered_files"})
+        note_feature(report, name, has_feature(report, name),
+                     "AIO registers nothing; requests go as ordinary ones");
     return make_threads(
         setup, std::make_unique<AioDriver<LinuxAio>>(std::move(kernel), std::move(driver_setup)));
 }

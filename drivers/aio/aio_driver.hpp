@@ -87,6 +87,13 @@ class AioDriver {
     AioDriver(Kernel kernel, AioSetup setup)
         : kernel_(std::move(kernel)), setup_(std::move(setup)),
           slots_(setup_.depth, setup_.merge_limit), batch_(new iocb*[setup_.depth + kSignals]) {}
+    AioDriver(const AioDriver&) = delete;
+    AioDriver& operator=(const AioDriver&) = delete;
+    // Whoever polls it may do so until the context is gone.
+    ~AioDriver() {
+        if (done_fd_ >= 0)
+            ::close(done_fd_);
+    }
 
     static constexpr unsigned events_for(std::uint32_t depth) noexcept { return depth + kSignals; }
 
@@ -181,9 +188,12 @@ class AioDriver {
         else
             io_prep_pread(&control, setup_.signal_file.fd(), nullptr, 0, 0);
         control.data = reinterpret_cast<void*>(token_of(signal).value);
+        say_when_done(control);
         push(control);
         return true;
     }
+
+    bool all_taken() const noexcept { return true; }
 
     // Most kernels refuse for most files, and will the next time.
     bool cancel(AioSlot& slot) noexcept {
@@ -238,6 +248,10 @@ class AioDriver {
             done_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         return done_fd_ >= 0 ? done_fd_ : -errno;
     }
+    std::uint32_t table_places(TableKind) const noexcept { return 0; }
+    int update_table(TableKind, std::uint32_t, const TableItem*, std::uint32_t) noexcept {
+        return -EOPNOTSUPP;
+    }
     bool limits_waits() const noexcept { return true; }
     bool interrupts_submitter() const noexcept { return false; }
 
@@ -246,8 +260,6 @@ class AioDriver {
     void close() noexcept {
         kernel_.destroy();
         setup_.signal_file.close();
-        if (done_fd_ >= 0)
-            ::close(std::exchange(done_fd_, -1));
     }
 
   private:
@@ -258,10 +270,11 @@ class AioDriver {
         return {reinterpret_cast<std::uintptr_t>(control.data)};
     }
 
-    void push(iocb& control) noexcept {
+    void push(iocb& control) noexcept { batch_[batched_++] = &control; }
+
+    void say_when_done(iocb& control) const noexcept {
         if (done_fd_ >= 0)
             io_set_eventfd(&control, done_fd_);
-        batch_[batched_++] = &control;
     }
 
     // Builds the iocb for the slot's next piece and appends it to the batch. The state says
@@ -275,7 +288,10 @@ class AioDriver {
     void fill(AioSlot& slot) noexcept {
         const Request& request = *slot.request;
         iocb& control = slot.control;
+        if (request.buffer_index != 0)
+            count_unused(*setup_.submit_counters, request);
         std::memset(&control, 0, sizeof control);
+        say_when_done(control);  // here: a slot that another request joins is filled again
         control.data = reinterpret_cast<void*>(slot.token().value);
         control.aio_fildes = request.fd;
         if (is_flush(request.action)) {

@@ -45,13 +45,14 @@ Backend pick(bool quirk_against_uring, ProbeReport& report) noexcept {
 }
 
 // A backend that cannot be had is an error that names the step and what to do.
-void fill_unavailable(const ProbeReport& report, Error& error) noexcept {
+void fill_unavailable(const BackendWish& wish, const ProbeReport& report, Error& error) noexcept {
     const bool uring = report.asked != Backend::aio;
     const BackendProbe& probe = uring ? report.uring : report.aio;
     char message[sizeof error.message];
     std::snprintf(message, sizeof message, "%s is not available: %s%s%s",
-                  report.asked == Backend::automatic ? "neither backend"
-                                                     : backend_name(report.asked),
+                  wish.needs_ring                      ? "uring, for Options::ring,"
+                  : report.asked == Backend::automatic ? "neither backend"
+                                                       : backend_name(report.asked),
                   probe.step, probe.sys_errno != 0 ? " failed: " : "",
                   probe.sys_errno != 0 ? std::strerror(probe.sys_errno) : "");
     fill_error(error, ErrorCode::unsupported, probe.sys_errno, message, probe.hint);
@@ -68,8 +69,8 @@ void choose(const BackendWish& wish, const FeatureSet& disabled, bool thorough,
         note_quirks(candidates.kernel_release, disabled.has(Feature::quirks), report);
     // A context looks only at what it may use: setting up and destroying an AIO context costs some
     // 30 ms (the kernel waits for a grace period).
-    const bool automatic = wish.backend == Backend::automatic;
-    if (thorough || automatic || wish.backend == Backend::uring)
+    const bool automatic = wish.backend == Backend::automatic && !wish.needs_ring;
+    if (thorough || automatic || wish.needs_ring || wish.backend == Backend::uring)
         candidates.probe(candidates.self, Backend::uring, thorough, report);
     else
         skip(report.uring, IOENGINE_HAVE_URING != 0, "not asked for");
@@ -81,7 +82,14 @@ void choose(const BackendWish& wish, const FeatureSet& disabled, bool thorough,
              automatic ? "not needed: io_uring works here" : "not asked for");
     switch (wish.backend) {
     case Backend::automatic:
-        report.backend = pick(against_uring, report);
+        if (!wish.needs_ring) {
+            report.backend = pick(against_uring, report);
+            return;
+        }
+        report.backend = report.uring.available ? Backend::uring : Backend::automatic;
+        put_text(report.reason, report.uring.available
+                                    ? "io_uring works here, and Options::ring asks for it"
+                                    : "Options::ring asks for io_uring, which does not work here");
         return;
     case Backend::null:
         report.backend = Backend::null;
@@ -103,12 +111,12 @@ bool choose_and_make(const BackendWish& wish, const FeatureSet& disabled,
                      const Candidates& candidates, ProbeReport& report, Error& error) {
     choose(wish, disabled, false, candidates, report);
     if (report.backend == Backend::automatic) {
-        fill_unavailable(report, error);
+        fill_unavailable(wish, report, error);
         return false;
     }
     if (candidates.make(candidates.self, report.backend, report, error))
         return true;
-    if (report.asked != Backend::automatic)
+    if (report.asked != Backend::automatic || wish.needs_ring)
         return false;
     const bool had_uring = report.backend == Backend::uring;
     const Backend other = had_uring ? Backend::aio : Backend::uring;

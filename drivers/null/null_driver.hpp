@@ -46,6 +46,8 @@ class NullDriver {
         push_again(slots_.take(request, now));
     }
     void push_again(NullSlot& slot) noexcept {
+        if (slot.request->buffer_index != 0)
+            count_unused(counters_, *slot.request);
         slots_.hand_over(slot);
         put({slot.token(), bytes_of(slot)});
     }
@@ -79,6 +81,7 @@ class NullDriver {
             put({token_of(signal), 0});
         return true;
     }
+    bool all_taken() const noexcept { return true; }
     bool cancel(NullSlot&) noexcept { return true; }
 
     // -- poll role ---------------------------------------------------------------------------
@@ -117,12 +120,16 @@ class NullDriver {
     void sleep_in_next_submit() noexcept {}
     int bind() noexcept { return 0; }
     void unbind() noexcept {}
-    void remind() noexcept { Bell::ring(bell_->ringing_fd()); }
+    void remind() noexcept { bell_->ring(); }
     int completion_fd() noexcept {
         is_polled_ = true;
         return bell_->fd();
     }
 
+    std::uint32_t table_places(TableKind) const noexcept { return 0; }
+    int update_table(TableKind, std::uint32_t, const TableItem*, std::uint32_t) noexcept {
+        return -EOPNOTSUPP;
+    }
     void close() noexcept {}
 
   private:

@@ -26,6 +26,8 @@ struct SimOperation {
     int mode = 0;          // fallocate
     int rw_flags = 0;      // RWF_*
     bool by_user = false;  // handed over by a thread of the user's, which may exit
+    int done_fd = -1;      // an eventfd that is told of the completion
+    bool watches = false;  // only whether `fd` can be read: no harm if it never completes
 
     // what the kernel makes of it
     std::uint64_t sequence = 0;  // of its entry
@@ -59,6 +61,9 @@ struct SimWatcher {
     void (*called)(void* user, SimCall call, std::int64_t count, int answer) = nullptr;
     // A place where, in a process, another thread may run.
     void (*seam)(void* user) = nullptr;
+    // A thread sleeps in the kernel: until there is a completion, a signal comes, or limit_ns have
+    // passed (negative: without limit). Null: whoever calls sees to it that nobody has to.
+    void (*sleep)(void* user, std::int64_t limit_ns) = nullptr;
 };
 
 }  // namespace v0

@@ -16,6 +16,13 @@ std::uint64_t token_in(const iocb& control) noexcept {
     return reinterpret_cast<std::uintptr_t>(control.data);
 }
 
+constexpr unsigned kResfd = 1;  // IOCB_FLAG_RESFD, linux/aio_abi.h
+
+// IOCB_CMD_POLL.
+bool watches(const iocb& control) noexcept {
+    return control.aio_lio_opcode == IO_CMD_POLL;
+}
+
 // False for an opcode that io_submit(2) does not know.
 bool translate(const iocb& control, SimOperation& out) noexcept {
     switch (control.aio_lio_opcode) {
@@ -33,10 +40,13 @@ bool translate(const iocb& control, SimOperation& out) noexcept {
     case IO_CMD_FDSYNC:
         out.action = IOAction::fdatasync;
         break;
+    case IO_CMD_POLL:
+        break;
     default:
         return false;
     }
     out.token = token_in(control);
+    out.done_fd = (control.u.c.flags & kResfd) != 0 ? static_cast<int>(control.u.c.resfd) : -1;
     out.vectored =
         control.aio_lio_opcode == IO_CMD_PREADV || control.aio_lio_opcode == IO_CMD_PWRITEV;
     out.fd = control.aio_fildes;
@@ -76,7 +86,10 @@ int SimAio::submit_prefix(long count, iocb** list) {
         if (const int answer = entry_answer(control, known ? &operation : nullptr, taken == 0)) {
             return taken != 0 ? taken : refuse(control, answer);
         }
-        world_->begin(operation);
+        if (watches(control))
+            world_->watch(operation);
+        else
+            world_->begin(operation);
     }
     return std::min(limit, static_cast<int>(count));
 }
@@ -95,7 +108,9 @@ int SimAio::entry_answer(const iocb& control, const SimOperation* operation, boo
     SimFaults& faults = world_->faults();
     int answer = -EINVAL;
     if (operation != nullptr)
-        answer = world_->files.find(operation->fd) == nullptr ? -EBADF : faults.entry_answer();
+        answer = !watches(control) && world_->files.find(operation->fd) == nullptr
+                     ? -EBADF
+                     : faults.entry_answer();
     if (answer == 0)
         return 0;
     faults.note(at_head ? Fault::bad_head : Fault::bad_middle);
@@ -106,11 +121,13 @@ int SimAio::entry_answer(const iocb& control, const SimOperation* operation, boo
     return answer;
 }
 
-int SimAio::wait(long max, io_event* events, std::int64_t) noexcept {
+int SimAio::wait(long max, io_event* events, std::int64_t limit_ns) noexcept {
     world_->seam();
+    const bool slept = !world_->has_completion() && world_->sleep(limit_ns);
     const int taken = take(max, events);
     world_->seam();
-    return world_->called(SimCall::wait, max, taken != 0 ? taken : -EINTR);
+    const bool late = slept && limit_ns >= 0;
+    return world_->called(SimCall::wait, max, taken != 0 ? taken : late ? 0 : -EINTR);
 }
 
 int SimAio::peek(long max, io_event* events) noexcept {

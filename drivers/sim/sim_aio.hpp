@@ -25,7 +25,8 @@ class SimAio {
     SimAio(SimWorld& world, std::uint32_t events) noexcept : world_(&world), events_(events) {}
 
     int submit(long count, iocb** list) noexcept;
-    // The caller sees to it that this would not have to wait; if nothing is there, a signal came.
+    // If nobody can sleep, the caller sees to it that this would not have to wait. If nothing is
+    // there, a signal came, or the limit has passed.
     int wait(long max, io_event* events, std::int64_t limit_ns) noexcept;
     int peek(long max, io_event* events) noexcept;
     unsigned completions_ready() const noexcept { return static_cast<unsigned>(world_->ready()); }

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <poll.h>
 
 namespace ioengine {
 inline namespace v0 {
@@ -19,7 +20,8 @@ int translate(const io_uring_sqe& sqe, SimOperation& out) noexcept {
     out.data = reinterpret_cast<void*>(sqe.addr);
     out.size = sqe.len;
     out.offset = sqe.off;
-    // Nothing that we use sets these: links, drains, fixed files, chosen buffers, credentials.
+    // Nothing that we use sets these: links, drains, chosen buffers, credentials. What look_up()
+    // has found is there no more.
     if (sqe.flags != 0 || sqe.buf_index != 0 || sqe.personality != 0 || sqe.addr3 != 0)
         return -EINVAL;
     switch (sqe.opcode) {
@@ -64,10 +66,14 @@ io_uring_sqe* SimUring::next_sqe() noexcept {
     return &sqe;
 }
 
-int SimUring::submit(unsigned) noexcept {
+int SimUring::submit(unsigned completions) noexcept {
     world_->seam();
     const unsigned count = unsubmitted();
     const int answer = world_->called(SimCall::submit, count, submit_prefix());
+    // Only when all was taken (io_uring/io_uring.c, io_uring_enter()); how many, whatever ends it.
+    if (completions != 0 && answer > 0 && static_cast<unsigned>(answer) == count)
+        world_->sleep(-1);
+    see_completions();
     world_->seam();
     return answer;
 }
@@ -77,6 +83,8 @@ int SimUring::submit_prefix() {
     const unsigned count = unsubmitted();
     if (count == 0)
         return 0;
+    if (shape_.disabled)
+        return -EBADFD;
     if (const int answer = faults.submit_answer(world_->now_ns(), true))
         return answer;
     if (shape_.busy_when_spilled && world_->spilled() != 0) {
@@ -104,7 +112,14 @@ bool SimUring::start(const io_uring_sqe& sqe) {
         return true;
     }
     SimOperation operation;
-    int answer = translate(sqe, operation);
+    if (sqe.opcode == IORING_OP_POLL_ADD)
+        return start_watch(sqe);
+    io_uring_sqe plain = sqe;
+    int answer = look_up(plain);
+    if (answer == 0)
+        answer = translate(plain, operation);
+    else
+        operation.token = sqe.user_data;
     if (answer == 0 && operation.action != IOAction::nop &&
         world_->files.find(operation.fd) == nullptr)
         answer = -EBADF;
@@ -118,6 +133,54 @@ bool SimUring::start(const io_uring_sqe& sqe) {
     return false;
 }
 
+// io_uring/rsrc.c: a second table is EBUSY; io_uring/rw.c and io_uring.c: an empty place is EBADF
+// for a file and EFAULT for a buffer, as is memory outside of it.
+int SimUring::make_table(TableKind kind, std::uint32_t places, bool) {
+    std::vector<TableItem>& table = kind == TableKind::buffers ? buffers_ : files_;
+    if (!table.empty())
+        return -EBUSY;
+    table.resize(places);
+    return 0;
+}
+
+int SimUring::update_table(TableKind kind, std::uint32_t first, const TableItem* items,
+                           std::uint32_t count) noexcept {
+    std::vector<TableItem>& table = kind == TableKind::buffers ? buffers_ : files_;
+    if (table.empty())
+        return -ENXIO;
+    if (first + count > table.size())
+        return -EINVAL;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if (items[i].fd >= 0 && world_->files.find(items[i].fd) == nullptr)
+            return i != 0 ? static_cast<int>(i) : -EBADF;
+        table[first + i] = items[i];
+    }
+    return static_cast<int>(count);
+}
+
+int SimUring::look_up(io_uring_sqe& sqe) const noexcept {
+    if ((sqe.flags & ~IOSQE_FIXED_FILE) != 0)
+        return -EINVAL;  // before any table is looked at: see translate()
+    if ((sqe.flags & IOSQE_FIXED_FILE) != 0) {
+        const auto place = static_cast<std::size_t>(sqe.fd);
+        if (place >= files_.size() || files_[place].fd < 0)
+            return -EBADF;
+        sqe.fd = files_[place].fd;
+        sqe.flags = static_cast<std::uint8_t>(sqe.flags & ~IOSQE_FIXED_FILE);
+    }
+    if (sqe.opcode != IORING_OP_READ_FIXED && sqe.opcode != IORING_OP_WRITE_FIXED)
+        return 0;
+    if (sqe.buf_index >= buffers_.size() || buffers_[sqe.buf_index].data == nullptr)
+        return -EFAULT;
+    const TableItem& buffer = buffers_[sqe.buf_index];
+    const std::uint64_t begin = sqe.addr - reinterpret_cast<std::uintptr_t>(buffer.data);
+    if (begin > buffer.size || sqe.len > buffer.size - begin)
+        return -EFAULT;
+    sqe.opcode = sqe.opcode == IORING_OP_READ_FIXED ? IORING_OP_READ : IORING_OP_WRITE;
+    sqe.buf_index = 0;
+    return 0;
+}
+
 // The answer to a cancellation comes after the completion of what it cancelled.
 void SimUring::start_cancel(const io_uring_sqe& sqe) {
     SimOperation operation;
@@ -125,15 +188,30 @@ void SimUring::start_cancel(const io_uring_sqe& sqe) {
     world_->answer_at_once(operation, world_->cancel(sqe.addr));
 }
 
-int SimUring::wait(std::int64_t) noexcept {
+bool SimUring::start_watch(const io_uring_sqe& sqe) {
+    SimOperation operation;
+    operation.token = sqe.user_data;
+    operation.fd = sqe.fd;
+    const int answer = sqe.flags != 0 || sqe.len != 0 || sqe.poll32_events != POLLIN
+                           ? -EINVAL
+                           : world_->faults().entry_answer();
+    if (answer == 0)
+        world_->watch(operation);
+    else
+        world_->answer_at_once(operation, answer);
+    return answer == 0;
+}
+
+int SimUring::wait(std::int64_t limit_ns) noexcept {
     world_->seam();
+    const bool denied = world_->faults().denied(world_->now_ns());
+    const bool slept = !denied && !world_->has_completion() && world_->sleep(limit_ns);
     int answer = 0;
-    if (!world_->has_completion()) {
-        const bool denied = world_->faults().denied(world_->now_ns());
-        answer = denied ? -EPERM : -EINTR;
-    }
+    if (!world_->has_completion())
+        answer = denied ? -EPERM : slept && limit_ns >= 0 ? 0 : -EINTR;
     if (world_->ready() == 0)
         world_->flush_spilled();
+    see_completions();
     return world_->called(SimCall::wait, 1, answer);
 }
 

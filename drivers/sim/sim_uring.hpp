@@ -21,6 +21,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <sys/eventfd.h>
 #include <type_traits>
 #include <vector>
 
@@ -39,10 +40,17 @@ class SimUring {
     SimUring(SimWorld& world, const SimRingShape& shape)
         : world_(&world), shape_(shape), entries_(shape.sq_entries) {}
 
+    // The tables of registered buffers and files. As the kernel does it: the place of a file that
+    // is not open answers EBADF, and what came before it stays.
+    int make_table(TableKind kind, std::uint32_t places, bool sparse);
+    int update_table(TableKind kind, std::uint32_t first, const TableItem* items,
+                     std::uint32_t count) noexcept;
+
     // -- submit role -------------------------------------------------------------------------
 
     io_uring_sqe* next_sqe() noexcept;
-    // Who wants to sleep is woken at once, by a signal.
+    // Sleeps, if asked for completions, once all is taken; where nobody can, a signal comes at
+    // once.
     int submit(unsigned completions = 0) noexcept;
     unsigned unsubmitted() noexcept { return tail_ - head_; }
     unsigned room() noexcept { return shape_.sq_entries - unsubmitted(); }
@@ -61,6 +69,10 @@ class SimUring {
 
     template <RingEvent Event>
     int peek(unsigned max, Event* events) noexcept {
+        if (const int fd = world_->done_fd(); fd >= 0) {
+            eventfd_t said = 0;
+            static_cast<void>(::eventfd_read(fd, &said));
+        }
         world_->seam();
         if (world_->ready() == 0)
             world_->flush_spilled();
@@ -71,18 +83,25 @@ class SimUring {
             events[count].result = static_cast<decltype(events->result)>(completion.result);
             ++count;
         }
+        see_completions();
         return static_cast<int>(count);
     }
-    // The caller sees to it that this would not have to wait; if nothing is there, a signal came.
+    // If nobody can sleep, the caller sees to it that this would not have to wait. If nothing is
+    // there, a signal came, or the limit has passed.
     int wait(std::int64_t limit_ns) noexcept;
     bool limits_waits() const noexcept { return true; }
-    unsigned completions_ready() noexcept { return static_cast<unsigned>(world_->ready()); }
+    unsigned completions_ready() noexcept {
+        return shape_.deferred ? seen_ : static_cast<unsigned>(world_->ready());
+    }
     bool overflowed() noexcept { return world_->spilled() != 0; }
 
-    int bind() noexcept { return 0; }
+    int bind() noexcept {
+        shape_.disabled = false;
+        return 0;
+    }
     void unbind() noexcept {}
-    int completion_fd() const noexcept { return -1; }
-    void remind() noexcept {}
+    int completion_fd() noexcept { return world_->completion_fd(); }
+    void remind() noexcept { static_cast<void>(::eventfd_write(world_->done_fd(), 1)); }
 
     void destroy() noexcept { world_->destroy(); }
 
@@ -96,12 +115,19 @@ class SimUring {
     // False if the entry failed at once.
     bool start(const io_uring_sqe& sqe);
     void start_cancel(const io_uring_sqe& sqe);
+    bool start_watch(const io_uring_sqe& sqe);
+    void see_completions() noexcept { seen_ = static_cast<unsigned>(world_->ready()); }
+    // The entry without its places in the tables; or -errno.
+    int look_up(io_uring_sqe& sqe) const noexcept;
 
     SimWorld* world_;
     SimRingShape shape_;
     std::vector<io_uring_sqe> entries_;
+    std::vector<TableItem> buffers_;
+    std::vector<TableItem> files_;
     unsigned head_ = 0;
     unsigned tail_ = 0;
+    unsigned seen_ = 0;  // completions, by the last call
 };
 
 }  // namespace v0

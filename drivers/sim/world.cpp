@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <poll.h>
+#include <sys/eventfd.h>
 
 namespace ioengine {
 inline namespace v0 {
@@ -40,10 +42,41 @@ void SimWorld::begin(const SimOperation& asked) {
     const FaultRule* const rule = faults_.operation_rule();
     draw_fate(operation, rule);
     draw_time(operation, rule);
-    in_flight_.push_back({operation.due_ns, operation.sequence, place});
-    next_due_ns_ = std::min(next_due_ns_, operation.due_ns);
+    put_in_flight(place);
     if (watcher.entered != nullptr)
         watcher.entered(watcher.user, operation);
+}
+
+void SimWorld::put_in_flight(std::uint32_t place) {
+    const SimOperation& operation = operations_[place];
+    in_flight_.push_back({operation.due_ns, operation.sequence, place});
+    next_due_ns_ = std::min(next_due_ns_, operation.due_ns);
+}
+
+void SimWorld::watch(const SimOperation& asked) {
+    watched_ = asked;
+    watched_->watches = true;
+    if (watcher.entered != nullptr)
+        watcher.entered(watcher.user, *watched_);
+    look_at_watched();
+}
+
+void SimWorld::look_at_watched() {
+    if (!watched_)
+        return;
+    pollfd one{watched_->fd, POLLIN, 0};
+    if (::poll(&one, 1, 0) != 1)
+        return;
+    const std::uint32_t place = place_for(*watched_);
+    watched_.reset();
+    operations_[place].due_ns = now_ns_ + 1 + random_.below(shape_.latency_min_ns);
+    put_in_flight(place);
+}
+
+int SimWorld::completion_fd() {
+    if (done_fd_ < 0)
+        done_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return done_fd_ >= 0 ? done_fd_ : -errno;
 }
 
 void SimWorld::answer_at_once(const SimOperation& asked, std::int64_t result) {
@@ -53,7 +86,7 @@ void SimWorld::answer_at_once(const SimOperation& asked, std::int64_t result) {
         watcher.entered(watcher.user, operation);
     if (watcher.answered != nullptr)
         watcher.answered(watcher.user, operation, result);
-    post({operation.token, result});
+    post({operation.token, result}, operation.done_fd);
     leave_place(place);
 }
 
@@ -151,6 +184,12 @@ void SimWorld::hurry(bool never_only) {
     find_next_due();
 }
 
+void SimWorld::destroy() noexcept {
+    destroyed_with_ = static_cast<std::size_t>(
+        std::count_if(in_flight_.begin(), in_flight_.end(),
+                      [this](const InFlight& one) { return !operations_[one.place].watches; }));
+}
+
 void SimWorld::calm() {
     faults_.calm();
     hurry(false);
@@ -181,7 +220,7 @@ void SimWorld::finish(std::size_t which, bool cancelled) {
     const std::int64_t result = carry_out(operation, cancelled);
     if (watcher.answered != nullptr)
         watcher.answered(watcher.user, operation, result);
-    post({operation.token, result});
+    post({operation.token, result}, operation.done_fd);
     leave_place(one.place);
 }
 
@@ -211,7 +250,13 @@ std::size_t SimWorld::submitter_exits() {
     return cancelled;
 }
 
-void SimWorld::post(const SimCompletion& completion) {
+void SimWorld::post(const SimCompletion& completion, int done_fd) {
+    if (done_fd < 0)
+        done_fd = done_fd_;
+    if (done_fd >= 0) {
+        static_cast<void>(::eventfd_write(done_fd, 1));
+        ++told_;
+    }
     // Once one has spilled over, the others queue behind it, so that they keep their order
     // (io_uring/io_uring.c, io_cqe_overflow).
     if (spilled_.empty() && ready_.size() < shape_.ready_max) {

@@ -20,6 +20,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
+#include <unistd.h>
 #include <vector>
 
 namespace ioengine {
@@ -45,6 +47,8 @@ struct SimRingShape {
     std::uint32_t sq_entries = 4;   // a power of two
     bool submit_all = true;         // else a call ends behind an entry that fails at once
     bool busy_when_spilled = true;  // submit() is EBUSY until what has spilled over is reaped
+    bool disabled = false;          // until bind()
+    bool deferred = false;          // what completes is seen after the next call
 };
 
 class SimWorld {
@@ -53,6 +57,12 @@ class SimWorld {
 
     SimWorld(const SimShape& shape, const FaultPlan& plan, std::uint64_t seed)
         : shape_(shape), faults_(plan, seed), random_(seed ^ 0x736d6f6b65ULL) {}
+    SimWorld(const SimWorld&) = delete;
+    SimWorld& operator=(const SimWorld&) = delete;
+    ~SimWorld() {
+        if (done_fd_ >= 0)
+            ::close(done_fd_);
+    }
 
     SimFiles files;
     SimWatcher watcher;
@@ -86,7 +96,26 @@ class SimWorld {
     // By a blocking call.
     std::int64_t run_here(const Request& request);
 
-    std::size_t in_flight() const noexcept { return in_flight_.size(); }
+    // Watches a descriptor of the process's, once, until it can be read. One at a time.
+    void watch(const SimOperation& asked);
+    // Who may have written to it says so here.
+    void look_at_watched();
+    bool watches() const noexcept { return watched_.has_value(); }
+
+    // An eventfd that is told of every completion from now on; or -errno.
+    int completion_fd();
+    int done_fd() const noexcept { return done_fd_; }
+    // How often any eventfd was told.
+    std::uint64_t told() const noexcept { return told_; }
+    // Where it sleeps, if anybody can.
+    bool sleep(std::int64_t limit_ns) {
+        if (watcher.sleep == nullptr)
+            return false;
+        watcher.sleep(watcher.user, limit_ns);
+        return true;
+    }
+
+    std::size_t in_flight() const noexcept { return in_flight_.size() + (watches() ? 1 : 0); }
     std::size_t never_in_flight() const noexcept;
     bool has_completion() const noexcept { return !ready_.empty() || !spilled_.empty(); }
     std::size_t ready() const noexcept { return ready_.size(); }
@@ -99,8 +128,8 @@ class SimWorld {
     // A completion of a request long finished, ready at once.
     void repeat_stale(const SimCompletion& stale);
 
-    // The kernel's context is gone; how many operations were still in flight then.
-    void destroy() noexcept { destroyed_with_ = in_flight_.size(); }
+    // The kernel's context is gone; how many operations on files were still in flight then.
+    void destroy() noexcept;
     std::size_t destroyed_with() const noexcept { return destroyed_with_; }
 
     // -- watching ----------------------------------------------------------------------------
@@ -134,7 +163,8 @@ class SimWorld {
     std::int64_t fail(SimOperation& operation, SimFile* file, std::int64_t error,
                       std::uint64_t torn_max);
     std::int64_t move(SimOperation& operation, SimFile& file, std::uint64_t bytes_max);
-    void post(const SimCompletion& completion);
+    void post(const SimCompletion& completion, int done_fd = -1);
+    void put_in_flight(std::uint32_t place);
     void hurry(bool never_only);
 
     const SimShape shape_;
@@ -147,6 +177,9 @@ class SimWorld {
     std::uint64_t burst_due_ns_ = kNever;  // the moment of the latest burst
     std::uint64_t sequence_ = 0;
     std::size_t destroyed_with_ = 0;
+    int done_fd_ = -1;
+    std::uint64_t told_ = 0;
+    std::optional<SimOperation> watched_;
 
     std::vector<SimOperation> operations_;
     std::vector<std::uint32_t> free_;  // places in operations_

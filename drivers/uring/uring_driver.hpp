@@ -9,6 +9,10 @@
 // Without SUBMIT_ALL (before Linux 5.18) the call stops behind an entry that fails at once, so it
 // is repeated until nothing is left.
 //
+// Where a thread of the kernel's takes the entries (SQPOLL), what that thread was shown counts as
+// consumed. Then the ring may be full for a moment with nothing left to hand over; a slot that has
+// come free proves that its entry was taken, so this needs a ring that is smaller than the depth.
+//
 // The submission ring has room for every slot, a nudge and the exit signal, unless memory was short
 // or the depth is at the kernel's limit of 32768 entries; then room() makes the submit role hand
 // over in parts. The completion ring is twice that, so it does not overflow in the regular case. An
@@ -43,12 +47,16 @@ struct UringSetup {
     bool has_fallocate = true;    // opcodes that the probe found
     bool has_sync_file_range = true;
     bool has_async_cancel = true;
+    const RegisteredTables* registered = nullptr;  // what is registered, and whether it is in force
+    std::uint32_t buffer_places = 0;               // of the kernel's tables; 0: there is none
+    std::uint32_t file_places = 0;
+    bool sqpoll = false;  // a thread of the kernel's submits
     SubmitCounters* submit_counters = nullptr;
     PollCounters* poll_counters = nullptr;
 };
 
 template <class K>
-concept UringKernel = requires(K& kernel, UringEvent* events, Request& r) {
+concept UringKernel = requires(K& kernel, UringEvent* events, Request& r, const TableItem* items) {
     { kernel.next_sqe() }
     noexcept->std::same_as<io_uring_sqe*>;
     { kernel.submit(0u) }
@@ -74,6 +82,8 @@ concept UringKernel = requires(K& kernel, UringEvent* events, Request& r) {
     { kernel.completion_fd() }
     noexcept->std::same_as<int>;
     kernel.remind();
+    { kernel.update_table(TableKind::files, 0u, items, 1u) }
+    noexcept->std::same_as<int>;
     { kernel.destroy() }
     noexcept;
     { kernel.shape_of(0) }
@@ -142,7 +152,7 @@ class UringDriver {
         unsigned completions = std::exchange(sleeps_, false) ? 1 : 0;
         while (kernel_.unsubmitted() != 0) {
             setup_.submit_counters->submit_calls.add(1);
-            const int rc = kernel_.submit(std::exchange(completions, 0u));
+            const int rc = kernel_.submit(std::exchange(completions, 0u));  // [model: one-6]
             if (rc > 0) {
                 handed.count += static_cast<std::uint32_t>(rc);
                 continue;
@@ -192,6 +202,9 @@ class UringDriver {
         return true;
     }
 
+    // A thread of the kernel's takes entries when it likes.
+    bool all_taken() noexcept { return !setup_.sqpoll || kernel_.room() == capacity_; }
+
     // IORING_OP_ASYNC_CANCEL, Linux 5.5. Its own completion carries the tag `cancel`.
     bool cancel(UringSlot& slot) noexcept {
         if (!setup_.has_async_cancel)
@@ -234,12 +247,22 @@ class UringDriver {
     void unbind() noexcept { kernel_.unbind(); }
     void remind() noexcept { kernel_.remind(); }
 
+    // -- where the kernel listens: any thread, or the one that holds both roles ---------------
+
+    std::uint32_t table_places(TableKind kind) const noexcept {
+        return kind == TableKind::buffers ? setup_.buffer_places : setup_.file_places;
+    }
+    int update_table(TableKind kind, std::uint32_t first, const TableItem* items,
+                     std::uint32_t count) noexcept {
+        return kernel_.update_table(kind, first, items, count);
+    }
+
     // -- any thread --------------------------------------------------------------------------
 
     int completion_fd() noexcept { return kernel_.completion_fd(); }
     bool limits_waits() const noexcept { return kernel_.limits_waits(); }
     // Completions run as task work of the submitter: io_uring_setup(2), IORING_SETUP_COOP_TASKRUN.
-    bool interrupts_submitter() const noexcept { return true; }
+    bool interrupts_submitter() const noexcept { return !setup_.sqpoll; }
 
     // -- after both roles have ended ---------------------------------------------------------
 
@@ -288,6 +311,32 @@ class UringDriver {
             break;
         }
         sqe.user_data = slot.token().value;
+        if (request.buffer_index != 0)
+            use_registered(sqe, request);
+    }
+
+    // What is not in force leaves the entry as it is: an ordinary one. The fixed operations keep
+    // their arguments where READ and WRITE have them; vectors have none (before Linux 6.15).
+    [[gnu::noinline]] void use_registered(io_uring_sqe& sqe, const Request& request) noexcept {
+        SubmitCounters& counters = *setup_.submit_counters;
+        if (const std::uint32_t place = file_place_of(request)) {
+            const bool is_fixed = setup_.registered->file_in_kernel(place);
+            (is_fixed ? counters.fixed_files : counters.fixed_unused).add(1);
+            if (is_fixed) {
+                sqe.flags |= IOSQE_FIXED_FILE;
+                sqe.fd = static_cast<std::int32_t>(place - 1);
+            }
+        }
+        if (const std::uint32_t place = buffer_place_of(request)) {
+            const bool is_fixed = setup_.registered->buffer_in_kernel(place) && sqe.len != 0 &&
+                                  (sqe.opcode == IORING_OP_READ || sqe.opcode == IORING_OP_WRITE);
+            (is_fixed ? counters.fixed_buffers : counters.fixed_unused).add(1);
+            if (is_fixed) {
+                sqe.opcode =
+                    sqe.opcode == IORING_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+                sqe.buf_index = static_cast<std::uint16_t>(place - 1);
+            }
+        }
     }
 
     void fill_transfer(io_uring_sqe& sqe, UringSlot& slot) noexcept {
@@ -337,8 +386,9 @@ class UringDriver {
     Kernel kernel_;
     UringSetup setup_;
     SlotPool<UringSlot> slots_;
-    io_uring_sqe* last_ = nullptr;  // submit role; of the slot that was pushed last
-    bool sleeps_ = false;           // both roles: the next submit() does
+    io_uring_sqe* last_ = nullptr;                 // submit role; of the slot that was pushed last
+    const std::size_t capacity_ = kernel_.room();  // of the empty ring
+    bool sleeps_ = false;                          // both roles: the next submit() does
 
     // poll role
     alignas(64) std::array<UringEvent, kEvents> events_{};

@@ -6,6 +6,12 @@
 
 #include <liburing.h>
 
+#ifndef IORING_FEAT_SQPOLL_NONFIXED  // 5.11
+#define IORING_FEAT_SQPOLL_NONFIXED (1U << 7)
+#endif
+#ifndef IORING_FEAT_NATIVE_WORKERS  // 5.12
+#define IORING_FEAT_NATIVE_WORKERS (1U << 9)
+#endif
 #ifndef IORING_SETUP_SUBMIT_ALL  // Linux 5.18
 #define IORING_SETUP_SUBMIT_ALL (1U << 7)
 #endif

@@ -6,10 +6,12 @@
 #include "drivers/uring/uring_flags.hpp"
 #include "lib/clock.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <ctime>
 #include <new>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -40,6 +42,8 @@ unsigned flags_of_one_thread(const UringRingSetup& ring) noexcept {
     unsigned flags = 0;
     if (ring.single_issuer)
         flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED;
+    if (ring.sqpoll)
+        return flags;  // the others are about interrupting the submitter, and EINVAL with SQPOLL
     if (ring.single_issuer && ring.defer_taskrun)
         flags |= IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     else if (ring.coop_taskrun)
@@ -66,14 +70,56 @@ int LinuxUring::make_ring(UringRingSetup& ring) noexcept {
         params.flags |= IORING_SETUP_CQSIZE;
         params.cq_entries = ring.cq_entries;
     }
+    if (ring.sqpoll) {
+        params.flags |= IORING_SETUP_SQPOLL;
+        params.sq_thread_idle = ring.sqpoll_idle_ms;
+        if (ring.sqpoll_cpu >= 0) {
+            params.flags |= IORING_SETUP_SQ_AFF;
+            params.sq_thread_cpu = static_cast<std::uint32_t>(ring.sqpoll_cpu);
+        }
+    }
+    if (ring.attach_fd >= 0) {
+        params.flags |= IORING_SETUP_ATTACH_WQ;
+        params.wq_fd = static_cast<std::uint32_t>(ring.attach_fd);
+    }
     const int rc = ::io_uring_queue_init_params(ring.sq_entries, &made->ring, &params);
     if (rc != 0)
         return rc;
+    // Before Linux 5.11 such a ring serves registered files only.
+    if (ring.sqpoll && (params.features & IORING_FEAT_SQPOLL_NONFIXED) == 0) {
+        ::io_uring_queue_exit(&made->ring);
+        return -EOPNOTSUPP;
+    }
+    if (!ring.ext_arg)  // liburing, too, goes by this
+        made->ring.features &= ~IORING_FEAT_EXT_ARG;
     ring.sq_entries = params.sq_entries;
     ring.cq_entries = params.cq_entries;
     ring_ = std::move(made);
     disabled_ = (params.flags & IORING_SETUP_R_DISABLED) != 0;
+    sqpoll_ = ring.sqpoll;
+    wants_fd_ = ring.ring_fd;
+    shown_ = 0;
     return 0;
+}
+
+// An error says that the kernel's thread could not be woken. If it lives, it has what was shown:
+// whatever the error, waking it is tried again. If it is gone (EOWNERDEAD, since Linux 5.12), what
+// it has not taken stays with us.
+int LinuxUring::show(unsigned completions) noexcept {
+    io_uring& ring = ring_->ring;
+    const unsigned entries = ring.sq.sqe_tail - shown_;
+    const int rc = completions == 0 ? ::io_uring_submit(&ring)
+                                    : ::io_uring_submit_and_wait(&ring, completions);
+    if (rc >= 0) {
+        shown_ = ring.sq.sqe_tail;
+        return static_cast<int>(entries);
+    }
+    thread_is_gone_ = rc == -EOWNERDEAD;
+    return thread_is_gone_ || rc == -EINTR ? rc : -EAGAIN;
+}
+
+bool LinuxUring::has_native_workers() const noexcept {
+    return (ring_->ring.features & IORING_FEAT_NATIVE_WORKERS) != 0;
 }
 
 bool LinuxUring::can_enable() noexcept {
@@ -99,7 +145,8 @@ int LinuxUring::bind() noexcept {
         disabled_ = false;
     }
     // Spares a look-up per call; without it (before Linux 5.18) things go on as they are.
-    static_cast<void>(::io_uring_register_ring_fd(&ring));
+    if (wants_fd_)
+        static_cast<void>(::io_uring_register_ring_fd(&ring));
     return 0;
 }
 
@@ -153,9 +200,72 @@ UringOpcodes LinuxUring::opcodes() noexcept {
     return found;
 }
 
+// By io_uring_register(2) itself: io_uring_register_files_sparse(3) raises the process's limit on
+// open files where it is in the way (liburing 2.3).
+int LinuxUring::make_table(TableKind kind, std::uint32_t places, bool sparse) noexcept {
+    const auto ring = static_cast<unsigned>(ring_->ring.ring_fd);
+    const bool buffers = kind == TableKind::buffers;
+    io_uring_rsrc_register table{};
+    table.nr = places;
+    if (sparse) {
+        table.flags = IORING_RSRC_REGISTER_SPARSE;
+        return ::io_uring_register(ring,
+                                   buffers ? IORING_REGISTER_BUFFERS2 : IORING_REGISTER_FILES2,
+                                   &table, sizeof table);
+    }
+    if (buffers) {
+        const std::unique_ptr<iovec[]> nothing(new (std::nothrow) iovec[places]());
+        if (nothing == nullptr)
+            return -ENOMEM;
+        table.data = reinterpret_cast<std::uintptr_t>(nothing.get());
+        return ::io_uring_register(ring, IORING_REGISTER_BUFFERS2, &table, sizeof table);
+    }
+    const std::unique_ptr<int[]> nothing(new (std::nothrow) int[places]);
+    if (nothing == nullptr)
+        return -ENOMEM;
+    std::fill(nothing.get(), nothing.get() + places, -1);
+    return ::io_uring_register(ring, IORING_REGISTER_FILES, nothing.get(), places);
+}
+
+int LinuxUring::update_table(TableKind kind, std::uint32_t first, const TableItem* items,
+                             std::uint32_t count) noexcept {
+    constexpr std::uint32_t kAtOnce = 64;
+    const auto ring = static_cast<unsigned>(ring_->ring.ring_fd);
+    std::uint32_t filled = 0;
+    while (filled < count) {
+        const std::uint32_t part = std::min(count - filled, kAtOnce);
+        int rc = 0;
+        if (kind == TableKind::buffers) {
+            iovec vectors[kAtOnce];
+            for (std::uint32_t i = 0; i < part; ++i)
+                vectors[i] = {items[filled + i].data,
+                              static_cast<std::size_t>(items[filled + i].size)};
+            io_uring_rsrc_update2 change{};
+            change.offset = first + filled;
+            change.data = reinterpret_cast<std::uintptr_t>(vectors);
+            change.nr = part;
+            rc = ::io_uring_register(ring, IORING_REGISTER_BUFFERS_UPDATE, &change, sizeof change);
+        } else {
+            int files[kAtOnce];
+            for (std::uint32_t i = 0; i < part; ++i)
+                files[i] = items[filled + i].fd;
+            io_uring_files_update change{};
+            change.offset = first + filled;
+            change.fds = reinterpret_cast<std::uintptr_t>(files);
+            rc = ::io_uring_register(ring, IORING_REGISTER_FILES_UPDATE, &change, part);
+        }
+        if (rc < 0)
+            return filled != 0 ? static_cast<int>(filled) : rc;
+        filled += static_cast<std::uint32_t>(rc);
+        if (static_cast<std::uint32_t>(rc) < part)
+            break;
+    }
+    return static_cast<int>(filled);
+}
+
 int LinuxUring::peek(unsigned max, UringEvent* events) noexcept {
     io_uring& ring = ring_->ring;
-    if (done_fd_ >= 0) {  // before the look: what is done afterwards says so again
+    if (done_fd_ >= 0) {  // [model: one-7] before the look: what is done afterwards says so again
         eventfd_t said = 0;
         static_cast<void>(::eventfd_read(done_fd_, &said));
     }
@@ -175,6 +285,13 @@ int LinuxUring::wait(std::int64_t limit_ns) noexcept {
     io_uring_cqe* cqe = nullptr;
     if (limit_ns < 0)
         return ::io_uring_wait_cqe(&ring_->ring, &cqe);
+    if (!limits_waits()) {
+        // liburing would submit a timeout, whose completion peek() would take for one of ours. Only
+        // DEFER_TASKRUN, which is younger, keeps completions back from poll(2).
+        const timespec poll_limit{limit_ns / 1'000'000'000, limit_ns % 1'000'000'000};
+        pollfd ring_fd{ring_->ring.ring_fd, POLLIN, 0};
+        return ::ppoll(&ring_fd, 1, &poll_limit, nullptr) < 0 ? -errno : 0;
+    }
     __kernel_timespec limit{limit_ns / 1'000'000'000, limit_ns % 1'000'000'000};
     const int rc = ::io_uring_wait_cqe_timeout(&ring_->ring, &cqe, &limit);
     return rc == -ETIME ? 0 : rc;  // a limit that was reached is no error
@@ -192,8 +309,6 @@ void LinuxUring::destroy() noexcept {
     ::io_uring_queue_exit(&ring_->ring);
     g_closed_ns.store(now_ns(), std::memory_order_relaxed);
     ring_.reset();
-    if (done_fd_ >= 0)
-        ::close(std::exchange(done_fd_, -1));
 }
 
 }  // namespace v0

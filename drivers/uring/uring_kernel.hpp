@@ -4,16 +4,24 @@
 // level of liburing's own calls, because io_uring_submit(3) flushes the ring and enters the kernel
 // in one. A fault layer or a simulation takes this class's place in tests.
 //
+// With SQPOLL a thread of the kernel's takes the entries. submit() shows them to it, and wakes it
+// if it says that it sleeps (IORING_SQ_NEED_WAKEUP; liburing has the full barrier between the two,
+// io_uring(7)). What was shown counts as handed over, although it lies in the ring for a while; so
+// the ring may be full after a submit() that handed over everything: room(). Nothing that was shown
+// can be taken back as long as that thread lives.
+//
 // The submission side (sqe, submit, withdraw) belongs to the submit role, the completion side
 // (peek, wait) to the poll role; liburing keeps them in separate fields, so the two need no lock.
 #pragma once
 
 #include "drivers/files.hpp"
+#include "lib/registered.hpp"
 
 #include <liburing.h>
 
 #include <cstdint>
 #include <memory>
+#include <unistd.h>
 #include <utility>
 
 namespace ioengine {
@@ -35,6 +43,13 @@ struct UringRingSetup {
     bool single_issuer = true;  // then: asked for, with what they bring
     bool defer_taskrun = true;
     bool coop_taskrun = true;
+    bool ring_fd = true;
+    bool ext_arg = true;  // false: as if the kernel had it not
+    // A thread of the kernel's takes the submissions: needed, never given up.
+    bool sqpoll = false;
+    std::uint32_t sqpoll_idle_ms = 0;
+    std::int32_t sqpoll_cpu = -1;  // any
+    int attach_fd = -1;            // the ring whose kernel threads it shares; -1: none
 };
 
 // The optional opcodes that we use.
@@ -48,10 +63,15 @@ class LinuxUring : public LinuxFiles {
   public:
     LinuxUring() noexcept = default;
     LinuxUring(LinuxUring&& other) noexcept
-        : ring_(std::move(other.ring_)), disabled_(other.disabled_),
-          done_fd_(std::exchange(other.done_fd_, -1)) {}
+        : ring_(std::move(other.ring_)), sqpoll_(other.sqpoll_), wants_fd_(other.wants_fd_),
+          disabled_(other.disabled_), done_fd_(std::exchange(other.done_fd_, -1)) {}
     LinuxUring& operator=(LinuxUring&&) = delete;
-    ~LinuxUring() { destroy(); }
+    ~LinuxUring() {
+        destroy();
+        // Whoever polls it may do so until the context is gone.
+        if (done_fd_ >= 0)
+            ::close(done_fd_);
+    }
 
     // Sets up this ring, and fills in the sizes that it got. 0 or -errno.
     int make_ring(UringRingSetup& ring) noexcept;
@@ -63,6 +83,19 @@ class LinuxUring : public LinuxFiles {
     // By IORING_REGISTER_PROBE, Linux 5.6; none if that is denied.
     UringOpcodes opcodes() noexcept;
 
+    // A table of so many empty places. IORING_REGISTER_BUFFERS2 and FILES2 with sparse tables,
+    // Linux 5.19; else (not `sparse`) a table of nothing: buffers 5.13, files 5.5. 0 or -errno.
+    int make_table(TableKind kind, std::uint32_t places, bool sparse) noexcept;
+    // How many places it has filled or cleared, from the first on, or -errno.
+    // IORING_REGISTER_BUFFERS_UPDATE, Linux 5.13; FILES_UPDATE, 5.5.
+    int update_table(TableKind kind, std::uint32_t first, const TableItem* items,
+                     std::uint32_t count) noexcept;
+    // -- any thread, while it is set up --------------------------------------------------------
+
+    int fd() const noexcept { return ring_->ring.ring_fd; }
+    // IORING_FEAT_NATIVE_WORKERS, Linux 5.12: workers belong to threads, and no ring shares them.
+    bool has_native_workers() const noexcept;
+
     // -- submit role -------------------------------------------------------------------------
 
     // The next free entry, zeroed by liburing's prep calls; null if the ring is full.
@@ -70,18 +103,29 @@ class LinuxUring : public LinuxFiles {
     // io_uring_enter(2): how many were consumed, or -errno and none was. Then sleeps until there
     // are `completions`; only where one thread holds both roles.
     int submit(unsigned completions = 0) noexcept {
+        if (sqpoll_)
+            return show(completions);
         return completions == 0 ? ::io_uring_submit(&ring_->ring)
                                 : ::io_uring_submit_and_wait(&ring_->ring, completions);
     }
     // Entries that no submit() has consumed.
-    unsigned unsubmitted() noexcept { return ::io_uring_sq_ready(&ring_->ring); }
+    unsigned unsubmitted() noexcept {
+        return sqpoll_ ? ring_->ring.sq.sqe_tail - shown_ : ::io_uring_sq_ready(&ring_->ring);
+    }
     // Entries that next_sqe() will find.
     unsigned room() noexcept { return ::io_uring_sq_space_left(&ring_->ring); }
     // Takes the entries that were not consumed out of the ring, handing each user_data to `taken`.
     template <class F>
     void withdraw(F&& taken) noexcept {
         io_uring_sq& sq = ring_->ring.sq;
+        if (sqpoll_ && !thread_is_gone_) {
+            for (unsigned at = sq.sqe_head; at != sq.sqe_tail; ++at)
+                taken(sq.sqes[at & *sq.kring_mask].user_data);
+            sq.sqe_tail = sq.sqe_head;
+            return;
+        }
         const unsigned head = *sq.khead;  // moves only inside submit(), which is not running
+        shown_ = head;
         for (unsigned at = head; at != sq.sqe_tail; ++at)
             taken(sq.sqes[at & *sq.kring_mask].user_data);
         *sq.ktail = head;
@@ -119,13 +163,19 @@ class LinuxUring : public LinuxFiles {
     void destroy() noexcept;
 
   private:
+    int show(unsigned completions) noexcept;
+
     // At a fixed address: liburing's ring is pointed into by both roles.
     struct Ring {
         io_uring ring;
     };
     std::unique_ptr<Ring> ring_;
-    bool disabled_ = false;  // until bind()
-    int done_fd_ = -1;       // completion_fd()
+    bool sqpoll_ = false;
+    bool wants_fd_ = true;         // bind() registers the ring
+    bool thread_is_gone_ = false;  // SQPOLL: submit role; the kernel's thread has ended
+    unsigned shown_ = 0;           // SQPOLL: submit role; the tail that submit() said went well
+    bool disabled_ = false;        // until bind()
+    int done_fd_ = -1;             // completion_fd()
     unsigned memory_awaited_ = 0;
 };
 

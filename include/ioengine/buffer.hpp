@@ -27,7 +27,8 @@ class Bytes {
     constexpr Bytes(void* data, std::size_t size) noexcept : data_(data), size_(size) {}
     template <class T, std::size_t N>
     constexpr Bytes(T (&array)[N]) noexcept : data_(array), size_(sizeof(array)) {}
-    template <class T, class = detail::HasData<T>>
+    template <class T, class = detail::HasData<T>,
+              class = std::enable_if_t<!std::is_same<T, Bytes>::value>>
     Bytes(T& container) noexcept
         : data_(container.data()), size_(container.size() * sizeof(*container.data())) {}
 
@@ -60,6 +61,14 @@ class ConstBytes {
     std::size_t size_ = 0;
 };
 
+namespace detail {
+// A power of two from 512 to 2 MiB.
+constexpr bool is_direct_alignment(std::size_t alignment) noexcept {
+    return alignment >= 512 && alignment <= (std::size_t{2} << 20) &&
+           (alignment & (alignment - 1)) == 0;
+}
+}  // namespace detail
+
 namespace abi {
 IOENGINE_API void* aligned_allocate(std::size_t size, std::size_t alignment) noexcept;
 IOENGINE_API void aligned_release(void* data) noexcept;
@@ -74,8 +83,7 @@ class AlignedBuffer {
     // Fails with invalid_argument or no_memory. Allocates.
     static Expected<AlignedBuffer> create(std::size_t size, std::size_t alignment = 4096) noexcept {
         Error error;
-        if (size == 0 || alignment < 512 || alignment > (std::size_t{2} << 20) ||
-            (alignment & (alignment - 1)) != 0) {
+        if (size == 0 || !detail::is_direct_alignment(alignment)) {
             error.code = ErrorCode::invalid_argument;
             set(error.message, "AlignedBuffer: size must be above 0 and alignment a power of two");
             set(error.hint, "use 512 or 4096 (up to 2 MiB) as alignment");

@@ -15,10 +15,12 @@
 #include <ioengine/buffer.hpp>
 #include <ioengine/engine.hpp>
 #include <ioengine/event.hpp>
+#include <ioengine/registered.hpp>
 #include <ioengine/workers.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -167,6 +169,45 @@ class IOContext {
         return one_call(std::forward<F>(callback), std::forward<Prepare>(prepare));
     }
 
+    // -- giving up -----------------------------------------------------------------------------
+    //
+    // Asks the engine to give up requests that were accepted before the call, and returns at once.
+    // Each still ends by its own notice, once: with ECANCELED if it still waits when the engine
+    // comes to the order, or if the kernel gives it up; else with its real result, if need be much
+    // later: a transfer that a disk works on is seldom given up, with AIO hardly ever. What has
+    // ended already is left alone. none; no_memory: nothing was asked; forked; invalid_argument.
+
+    // The one that this handle names: see Acceptance::handle(). Merged with others in the kernel it
+    // is not given up. Of requests that IOMergeSubmitter::flush() hands over it names the first.
+    ErrorCode cancel(const RequestHandle& handle) noexcept {
+        return abi::engine_cancel(engine_, handle);
+    }
+    // All on this descriptor. Close it when the last of them has ended, not before.
+    ErrorCode cancel(int fd) noexcept { return abi::engine_cancel_file(engine_, fd); }
+    ErrorCode cancel_all() noexcept { return abi::engine_cancel_all(engine_); }
+
+    // -- registered buffers and files ----------------------------------------------------------
+    //
+    // From any thread, at any time; see <ioengine/registered.hpp>. `buffers`: Bytes in a container
+    // with data() and size(), or an array; `files`: descriptors, likewise.
+
+    template <class Container>
+    Expected<RegisteredBuffers> register_buffers(const Container& buffers) noexcept {
+        const auto list = detail::list_of<Bytes>(buffers);
+        return RegisteredBuffers::create(engine_, list.data, list.count);
+    }
+    Expected<RegisteredBuffers> register_buffers(std::initializer_list<Bytes> buffers) noexcept {
+        return RegisteredBuffers::create(engine_, buffers.begin(), buffers.size());
+    }
+    template <class Container>
+    Expected<RegisteredFiles> register_files(const Container& files) noexcept {
+        const auto list = detail::list_of<int>(files);
+        return RegisteredFiles::create(engine_, list.data, list.count);
+    }
+    Expected<RegisteredFiles> register_files(std::initializer_list<int> files) noexcept {
+        return RegisteredFiles::create(engine_, files.begin(), files.size());
+    }
+
     // -- Threading::caller: the context is driven by a thread of yours ------------------------
     //
     // The first thread that calls run_once(), run_for(), wait(), perform() or shutdown() drives the
@@ -251,7 +292,11 @@ class IOContext {
         auto* event = new (block) PooledEvent(std::forward<F>(callback));
         event->home = pool_;
         prepare(static_cast<Request&>(*event));
-        const Acceptance acceptance = abi::engine_submit(engine_, *event, event->channel);
+        const Acceptance acceptance =
+            (event->flags & kFlagEarlyResult) != 0
+                ? Acceptance(ErrorCode::invalid_argument,
+                             "an early result needs an event of your own; use submit()")
+                : abi::engine_submit(engine_, *event, event->channel);
         if (!acceptance) {
             if constexpr (!std::is_lvalue_reference<F>::value && !std::is_const<F>::value)
                 give_back(*event, callback);

@@ -115,6 +115,11 @@ IOENGINE_API ErrorCode group_wait(GroupCount& group, const Request* one, std::in
 IOENGINE_API void group_finish(GroupCount& group) noexcept;
 IOENGINE_API bool group_is_done(const GroupCount& group) noexcept;
 
+// Gives up what was accepted before: see IOContext::cancel(). Allocates a few bytes.
+IOENGINE_API ErrorCode engine_cancel(Engine* engine, const RequestHandle& handle) noexcept;
+IOENGINE_API ErrorCode engine_cancel_file(Engine* engine, int fd) noexcept;
+IOENGINE_API ErrorCode engine_cancel_all(Engine* engine) noexcept;
+
 // Waits until all is drained, or deadline_ns from now (kForever: without limit) has passed.
 IOENGINE_API ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadline_ns) noexcept;
 

@@ -8,6 +8,7 @@
 #define IOENGINE_ERROR_HPP
 
 #include <ioengine/export.h>
+#include <ioengine/request.hpp>
 
 #include <cstdint>
 #include <cstdlib>
@@ -111,17 +112,31 @@ class [[nodiscard]] Acceptance {
     constexpr Acceptance() noexcept = default;
     constexpr Acceptance(ErrorCode code, const char* detail) noexcept
         : detail_(detail), code_(code) {}
+    constexpr explicit Acceptance(const RequestHandle& accepted) noexcept
+        : request_(accepted.request), generation_(accepted.generation), channel_(accepted.channel) {
+    }
 
     constexpr explicit operator bool() const noexcept { return code_ == ErrorCode::none; }
     constexpr bool accepted() const noexcept { return code_ == ErrorCode::none; }
     constexpr ErrorCode code() const noexcept { return code_; }
     // What was wrong and what to do, in words. Never null, static storage; empty when accepted.
-    constexpr const char* detail() const noexcept { return detail_; }
+    constexpr const char* detail() const noexcept { return accepted() ? "" : detail_; }
+    // For IOContext::cancel(). Names nothing if the request was refused.
+    constexpr RequestHandle handle() const noexcept {
+        return accepted() ? RequestHandle{request_, generation_, channel_} : RequestHandle();
+    }
 
   private:
-    const char* detail_ = "";
+    union {
+        const Request* request_ = nullptr;  // accepted
+        const char* detail_;                // refused
+    };
+    std::uint32_t generation_ = 0;
     ErrorCode code_ = ErrorCode::none;
+    Channel channel_ = Channel::automatic;
 };
+
+static_assert(sizeof(Acceptance) == 16, "returned in registers");
 
 }  // namespace v0
 }  // namespace ioengine

@@ -6,6 +6,7 @@
 #define IOENGINE_IOENGINE_HPP
 
 #include <ioengine/buffer.hpp>
+#include <ioengine/buffer_pool.hpp>
 #include <ioengine/context.hpp>
 #include <ioengine/engine.hpp>
 #include <ioengine/error.hpp>
@@ -16,6 +17,7 @@
 #include <ioengine/merge_buffer.hpp>
 #include <ioengine/options.hpp>
 #include <ioengine/probe.hpp>
+#include <ioengine/registered.hpp>
 #include <ioengine/request.hpp>
 #include <ioengine/stats.hpp>
 #include <ioengine/text.hpp>

@@ -22,7 +22,7 @@ constexpr std::uint32_t kMergeBytesMax = 1u << 30;
 // A read or write of one buffer whose effect does not depend on going alone.
 inline bool can_be_merged(const Request& request) noexcept {
     return (request.action == IOAction::read || request.action == IOAction::write) &&
-           (request.flags & (kFlagNowait | kFlagAppend | kFlagAtomic)) == 0 &&
+           (request.flags & (kFlagNowait | kFlagAppend | kFlagAtomic | kFlagEarlyResult)) == 0 &&
            request.buffer_index == 0 && request.deadline_ns == 0 && request.length != 0;
 }
 // Alike in all but place, buffer, callback and channel.

@@ -12,6 +12,7 @@
 namespace ioengine {
 inline namespace v0 {
 
+class Engine;
 class IOWorkers;
 
 enum class Backend : std::uint8_t {
@@ -33,6 +34,12 @@ enum class Lending : std::uint8_t {
     none = 0,   // never: every request passes through both threads
     callbacks,  // what callbacks submit, the poller hands to the kernel right after them
     callers,    // likewise; and a thread that submits while the submitter sleeps does it itself
+};
+
+// Who takes submissions from an io_uring.
+enum class RingMode : std::uint8_t {
+    interrupts = 0,  // the kernel, in a system call of whoever holds the submit role
+    sqpoll,  // a thread of the kernel's, which looks for them: no system call while it is awake
 };
 
 enum class ThreadRole : std::uint8_t { submitter = 0, poller, worker, offload, owner };
@@ -70,14 +77,36 @@ struct Options {
     // 0, by which they are told from files.
     //
     // `callers` spares another wake-up, and makes the submitting threads enter the kernel. On
-    // io_uring that is dangerous for threads that do other things: a completion interrupts the
-    // thread that submitted, whose epoll_wait(2), recv(2) or semtimedop(2) then fails with EINTR,
-    // and its exit cancels what waits for a pipe or socket. With AIO it costs two system calls per
-    // transfer, and only transfers on files opened with O_DIRECT are handed over that way.
+    // io_uring (but not with RingMode::sqpoll) that is dangerous for threads that do other things:
+    // a completion interrupts the thread that submitted, whose epoll_wait(2), recv(2) or
+    // semtimedop(2) then fails with EINTR, and its exit cancels what waits for a pipe or socket.
+    // With AIO it costs two system calls per transfer, and only transfers on files opened with
+    // O_DIRECT are handed over that way.
     //
     // IOENGINE_LENDING=none|callbacks|callers in the environment replaces `callbacks`, for trying
     // out. With one thread for both roles there is nobody to lend to: `callbacks` only.
     Lending lending = Lending::callbacks;
+
+    // `sqpoll` spares the system call per batch, and completions interrupt none of your threads;
+    // for that a thread of the kernel's keeps a CPU busy for as long as there is work, and
+    // sqpoll_idle_ms longer. It goes with every Threading and Lending. It has the credentials of
+    // the thread that calls create(). Linux 5.11.
+    //
+    // Asked for means needed: where it cannot be had, or there is no io_uring, create() fails with
+    // a hint; `automatic` does not go to AIO then, and AIO and null refuse it. IOENGINE_RING=sqpoll
+    // in the environment replaces `interrupts`, for trying out: that one AIO and null ignore.
+    RingMode ring = RingMode::interrupts;
+    // That thread sleeps after so long without work, 1 to 60000 milliseconds. Waking it is a system
+    // call.
+    std::uint32_t sqpoll_idle_ms = 10;
+    // Its CPU; -1: any.
+    std::int32_t sqpoll_cpu = -1;
+    // Shares the kernel's threads with this context, as IOContext::engine() names it: with `sqpoll`
+    // both have one thread that looks for submissions, as long as the longer of their idle times,
+    // on the CPU of the first. Its ring mode must be the same. It must live until create() has
+    // returned; whichever ends first afterwards harms nobody. Null: none. With `interrupts` there
+    // is nothing left to share since Linux 5.12, where workers belong to the thread that submits.
+    const Engine* ring_of = nullptr;
 
     // Where callbacks run: a pool that may serve several contexts, or (null) the poller thread.
     // The context shares ownership of the pool.
@@ -136,6 +165,11 @@ struct Options {
     // Never more than one thread of a context, and none while nothing is in flight. Not on AIO
     // where only a system call can tell (see aio_ring_reap).
     std::uint32_t spin_us = 0;
+    // Places in the tables of registered buffers (0 to 16384) and files (0 to 32768); see
+    // <ioengine/registered.hpp>. What finds no place goes without. 8 bytes of kernel memory each
+    // on io_uring, 48 of the process's once something is registered; 0: none.
+    std::uint32_t registered_buffers = 1024;
+    std::uint32_t registered_files = 1024;
     // Measure the time from submit to completion of every request (two clock reads each).
     bool histograms = false;
     // Read AIO completions from the shared ring without a system call where its layout is known.

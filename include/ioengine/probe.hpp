@@ -38,7 +38,7 @@ struct QuirkProbe {
 };
 
 struct ProbeReport {
-    static constexpr std::uint32_t kFeaturesMax = 24;
+    static constexpr std::uint32_t kFeaturesMax = 32;
     static constexpr std::uint32_t kQuirksMax = 8;
 
     std::uint32_t struct_size = sizeof(ProbeReport);

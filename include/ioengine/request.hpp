@@ -12,6 +12,7 @@
 
 #include <ioengine/export.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -55,6 +56,17 @@ enum RequestFlag : std::uint16_t {
     kFlagDsync = 4,    // this write as if the file were opened with O_DSYNC
     kFlagSync = 8,     // this write as if the file were opened with O_SYNC
     kFlagAtomic = 16,  // untorn write (Linux 6.11); never continued
+    // With a deadline and a completion function: that one is entered twice, first with the result,
+    // which does not wait longer than the deadline, then when the buffer is back. See Notice.
+    kFlagEarlyResult = 32,
+};
+
+// What an entry of the completion function says. Without kFlagEarlyResult there is one entry, with
+// the result, and everything is the caller's again.
+enum class Notice : std::uint8_t {
+    result,    // how it ended. With kFlagEarlyResult the request, its buffer and its descriptor are
+               // still the engine's: after a deadline the kernel may yet write to the buffer
+    released,  // all is the caller's again; the result is as it was told
 };
 
 // What became of a request: the kernel's own convention in a type that is hard to misread.
@@ -78,12 +90,32 @@ class Result {
     std::int64_t value_ = 0;
 };
 
+// A registered buffer or file, as RegisteredBuffers and RegisteredFiles give them. Plain data,
+// copied by value; stale once what it stands for was unregistered. Default: none.
+struct BufferHandle {
+    std::uint32_t place = 0;  // from 1 on; 0: none
+    std::uint32_t generation = 0;
+};
+struct FileHandle {
+    std::int32_t fd = -1;
+    std::uint32_t place = 0;
+    std::uint32_t generation = 0;
+};
+
 struct Request;
 
-// Entered exactly once per accepted request: on the poller thread, an IOWorkers thread, or wherever
-// Options::sink takes it; inside Group::wait(), and any wait with Wait::help, on the thread that
-// waits; for what an IOMergeSubmitter could not hand over, in its destructor. Must not throw. Must
-// not block for long: it holds up all that come after.
+// Names one submission of a request, for IOContext::cancel(): see Acceptance::handle(). It may
+// outlive the request, and never names a later submission of the same one.
+struct RequestHandle {
+    const Request* request = nullptr;  // never followed; null: names nothing
+    std::uint32_t generation = 0;      // of its channel's submissions
+    Channel channel = Channel::automatic;
+};
+
+// Entered exactly once per accepted request (twice with kFlagEarlyResult): on the poller thread, an
+// IOWorkers thread, or wherever Options::sink takes it; inside Group::wait(), and any wait with
+// Wait::help, on the thread that waits; for what an IOMergeSubmitter could not hand over, in its
+// destructor. Must not throw. Must not block for long: it holds up all that come after.
 //
 // A request without one is for wait(), perform() or a Group: whoever waits learns that it is done.
 using CompletionFunction = void (*)(Request* request) noexcept;
@@ -100,27 +132,56 @@ struct alignas(64) Request {
     std::uint64_t offset = 0;         // bytes from the start of the file; at most 2^63 - 1
     void* data = nullptr;             // buffer, or iovec array; borrowed until the completion
     std::uint64_t length = 0;         // bytes; for readv and writev the number of iovecs (0..1024)
-    std::int64_t result = 0;          // valid in the completion: >= 0 bytes, < 0 is -errno
-    std::uint16_t buffer_index = 0;   // reserved for registered buffers; must be 0
+    std::int64_t result = 0;          // valid in the completion: >= 0 bytes, < 0 is -errno;
+                                      // engine's while submitted
+    std::uint16_t buffer_index = 0;   // set by use(): registered buffer, 0: none; kUsesFile
     std::uint16_t io_priority = 0;    // ioprio_set(2) value, 0: the submitting thread's
     std::uint8_t state = 0;  // engine's: 0 idle, 1 submitted, 3 and to be counted down, 4 gathered
     Channel queue = Channel::automatic;  // engine's: the channel it was queued in
     std::uint16_t followers = 0;         // engine's: requests merged behind it while it is queued
 
     // -- the rest ----------------------------------------------------------------------------
-    std::uint64_t deadline_ns = 0;       // reserved; must be 0
-    std::uint32_t word = 0;              // engine's: what wait() waits on where nobody counts
-    std::uint32_t generation = 0;        // engine's
+    // By when it is to be done, CLOCK_MONOTONIC; 0: whenever. See expire_after().
+    std::uint64_t deadline_ns = 0;
+    std::uint32_t word = 0;  // engine's: what wait() waits on where nobody counts
+    std::uint8_t lease = 0;  // engine's: who has its buffer, with kFlagEarlyResult
+    std::uint8_t reserved8[3] = {};
     std::uint32_t* countdown = nullptr;  // engine's: the Group's counter, or `word`
     std::uint64_t submit_ns = 0;         // engine's: CLOCK_MONOTONIC, only with Options::histograms
     struct Arguments {
-        std::int32_t mode = 0;  // fallocate: its mode; sync_file_range: its flags
-        std::uint32_t reserved32 = 0;
-        std::uint64_t reserved[2] = {};
+        std::int32_t mode = 0;         // fallocate: its mode; sync_file_range: its flags
+        std::uint32_t file_place = 0;  // set by use(), as the two below
+        std::uint32_t buffer_generation = 0;
+        std::uint32_t file_generation = 0;
+        std::uint64_t reserved = 0;
     } args;
     Request* merged = nullptr;  // engine's: the next of those merged with it
 
+    static constexpr std::uint16_t kUsesFile = 0x8000;   // in buffer_index: a registered file
+    static constexpr std::uint16_t kPlaceBits = 0x7FFF;  // in buffer_index: the buffer's place
+
     Result outcome() const noexcept { return Result(result); }
+    // In a completion function, with kFlagEarlyResult: which of the two entries is this?
+    Notice notice() const noexcept {
+        return (flags & kFlagEarlyResult) != 0 && (lease & kLeaseReleased) != 0 ? Notice::released
+                                                                                : Notice::result;
+    }
+
+    // A deadline so long from now. What is still queued then ends with ETIMEDOUT. What is in the
+    // kernel is cancelled, and ends when the kernel gives it up: with ETIMEDOUT, or with its real
+    // result if the kernel was about to finish it; with AIO most kernels never give up. Such a
+    // request is not merged with others. Call it after prepare_*, which forgets the deadline.
+    template <class Rep, class Period>
+    void expire_after(std::chrono::duration<Rep, Period> limit) noexcept {
+        using std::chrono::nanoseconds;
+        constexpr std::chrono::hours kFar(24 * 365 * 30);
+        const auto left = limit < limit.zero() ? nanoseconds(0)
+                          : limit > kFar       ? nanoseconds(kFar)
+                                               : std::chrono::duration_cast<nanoseconds>(limit);
+        // libstdc++ and libc++ read CLOCK_MONOTONIC for it.
+        const nanoseconds now = std::chrono::steady_clock::now().time_since_epoch();
+        deadline_ns = static_cast<std::uint64_t>((now + left).count());
+    }
 
     // Each prepare_* describes a new operation and forgets the old one; the completion function and
     // what derived classes hold stay. Call them only while the request is not submitted.
@@ -154,6 +215,26 @@ struct alignas(64) Request {
     }
     void prepare_nop() noexcept { prepare(IOAction::nop, -1, nullptr, 0, 0); }
 
+    // After prepare_*, which forgets it: data and length lie within this registered buffer. For
+    // read and write; of readv and writev it changes nothing. The kernel need not look the memory
+    // up then. In force or not, the result is the same; see
+    // <ioengine/registered.hpp>.
+    void use(const BufferHandle& buffer) noexcept {
+        const auto place = static_cast<std::uint16_t>(buffer.place & kPlaceBits);
+        buffer_index = static_cast<std::uint16_t>((buffer_index & kUsesFile) | place);
+        args.buffer_generation = buffer.generation;
+    }
+    // Likewise: on this registered file, whose descriptor becomes `fd`.
+    void use(const FileHandle& file) noexcept {
+        fd = file.fd;
+        const std::uint16_t bit = file.place != 0 ? kUsesFile : std::uint16_t{0};
+        buffer_index = static_cast<std::uint16_t>((buffer_index & kPlaceBits) | bit);
+        args.file_place = file.place;
+        args.file_generation = file.generation;
+    }
+
+    static constexpr std::uint8_t kLeaseReleased = 8;  // of `lease`: it is over
+
   private:
     void prepare(IOAction what, int file, void* buffer, std::uint64_t size,
                  std::uint64_t at) noexcept {
@@ -165,7 +246,9 @@ struct alignas(64) Request {
         length = size;
         offset = at;
         result = 0;
+        buffer_index = 0;
         io_priority = 0;
+        deadline_ns = 0;
         args = Arguments();
     }
 };

@@ -46,7 +46,8 @@ struct Stats {
     std::uint64_t refused_other = 0;  // any other refusal
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_written = 0;
-    std::uint64_t submit_calls = 0;    // system calls that handed requests to the kernel
+    std::uint64_t submit_calls = 0;    // calls that handed requests to the kernel, by a system call
+                                       // unless its own thread is awake for that (SQPOLL)
     std::uint64_t submit_retries = 0;  // of these, answered EAGAIN, EBUSY or EINTR
     std::uint64_t requests_refused_by_kernel =
         0;                                 // transfers, by the submit call itself: EBADF, ...
@@ -62,10 +63,16 @@ struct Stats {
     std::uint64_t nudges = 0;              // zero-length reads (or NOPs) that woke the poller
     std::uint64_t submitter_wakes = 0;     // futex calls that woke the submitter
     std::uint64_t offloaded = 0;           // operations the backend lacks, run on a helper thread
+    std::uint64_t fixed_buffers = 0;  // transfers on a registered buffer; of short ones each part
+    std::uint64_t fixed_files = 0;    // operations on a registered file, likewise
+    std::uint64_t fixed_unused = 0;   // registered buffers and files named, and not in force
     std::uint64_t callbacks_threw = 0;
     std::uint64_t slow_deliveries = 0;      // batches of callbacks that held the poller over 10 ms
     std::uint64_t longest_delivery_ns = 0;  // to a few milliseconds: a coarse clock
     std::uint64_t watchdog_reports = 0;
+
+    std::uint64_t cancelled = 0;  // requests that ended with ECANCELED
+    std::uint64_t timed_out = 0;  // with ETIMEDOUT: at their deadline, or by the device
 
     LatencySummary latency;  // submit to completion; only with Options::histograms
 };

@@ -48,11 +48,13 @@ TEST_CASE("the first cache line of a request holds what the hot path touches") {
 TEST_CASE("the second cache line of a request holds the rest") {
     CHECK(offsetof(Request, deadline_ns) == kLine);
     CHECK(offsetof(Request, word) > kLine);
-    CHECK(offsetof(Request, generation) > kLine);
+    CHECK(offsetof(Request, lease) > kLine);
     CHECK(offsetof(Request, countdown) > kLine);
     CHECK(offsetof(Request, submit_ns) > kLine);
     CHECK(offsetof(Request, args) == kLine + 32);
     CHECK(sizeof(Request::Arguments) == 24);
+    CHECK(offsetof(Request::Arguments, file_place) == 4);
+    CHECK(offsetof(Request::Arguments, reserved) == 16);
     CHECK(offsetof(Request, merged) == kLine + 56);
 }
 
@@ -84,6 +86,9 @@ TEST_CASE("what crosses into the library is plain data") {
     CHECK(kPlainData<ioengine::Acceptance>);
     CHECK(kPlainData<ioengine::Delivery>);
     CHECK(kPlainData<ioengine::Result>);
+    CHECK(kPlainData<ioengine::BufferHandle>);
+    CHECK(kPlainData<ioengine::FileHandle>);
+    CHECK(kPlainData<ioengine::PooledBuffer>);
 }
 
 TEST_CASE("a one-call event with a closure of 48 bytes takes the 192 bytes that Options states") {

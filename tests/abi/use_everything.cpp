@@ -140,4 +140,32 @@ int waiting_and_merging(ioengine::IOContext<>& io, int fd, ioengine::AlignedBuff
            static_cast<int>(group.failed()) + (group.outcome().ok() ? 0 : 1);
 }
 
+int registering(ioengine::IOContext<>& io, int fd, ioengine::AlignedBuffer& page);
+int registering(ioengine::IOContext<>& io, int fd, ioengine::AlignedBuffer& page) {
+    const std::vector<ioengine::Bytes> pages = {page};
+    const int fds[2] = {fd, fd};
+    auto buffers = io.register_buffers(pages);
+    auto files = io.register_files(fds);
+    auto more = io.register_files({fd});
+    auto others = io.register_buffers({ioengine::Bytes(page)});
+    auto pool = ioengine::BufferPool::create(io, 4, 4096);
+    if (!buffers || !files || !more || !others || !pool)
+        return -1;
+    int refused = buffers->in_force() ? 0 : buffers->note().sys_errno;
+    refused += files->update(1, fd) ? 0 : 1;
+    refused += buffers->update(0, page) ? 0 : 1;
+    more->reset();
+    const ioengine::PooledBuffer taken = pool->take();
+    ioengine::Request request;
+    request.prepare_read(fd, taken.data(), taken.size(), 0);
+    request.use(taken.handle());
+    request.use((*files)[0]);
+    request.use((*buffers)[0]);
+    if (taken)
+        pool->give(taken);
+    ioengine::RegisteredFiles moved = *std::move(files);
+    return refused + static_cast<int>(moved.size() + taken.index()) + (pool->in_force() ? 0 : 1) +
+           (pool->note().code == ioengine::ErrorCode::none ? 0 : 1);
+}
+
 }  // namespace use_everything

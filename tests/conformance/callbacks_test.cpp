@@ -106,7 +106,7 @@ TEST_EACH_BACKEND("every one-call form reaches its operation", "[callbacks][C1]"
     REQUIRE(file.size() == 16);
 }
 
-TEST_EVERY_BACKEND("a callback type of the user's own sees its event", "[callbacks][C2][C3]") {
+TEST_EVERY_BACKEND("a callback type of the user's own sees its event", "[callbacks][C2][C3][H2]") {
     constexpr int kPages = 50;
     test::Latch done(kPages);
     std::vector<std::pair<int, std::int64_t>> log;

@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -327,10 +329,21 @@ TEST_EACH_BACKEND("requests for a pipe that are to go as one are answered as byt
     REQUIRE(std::memcmp(memory, "abcdefgh", 8) == 0);
 }
 
+// Whether a pipe says EAGAIN instead of waiting, when asked to.
+static bool takes_nowait(const test::Pipe& empty) {
+    char byte = 0;
+    const iovec vector{&byte, 1};
+    return ::preadv2(empty.read_end(), &vector, 1, -1, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
+}
+
+// Where a pipe takes no RWF_NOWAIT (Linux 6.1), io_uring hands each write to a worker thread of its
+// own, and they race: what leaves us in order says nothing of how it arrives.
 TEST_EACH_BACKEND("what comes behind a group for a pipe does not overtake it", "[merge]") {
     char bytes[] = "abcdefgh";
     test::SlotFillers fillers;
     test::Pipe pipe;
+    if (backend == Backend::uring && !takes_nowait(pipe))
+        SKIP_TEST("io_uring keeps no order on the pipes of this kernel: they take no NOWAIT");
     Options options;
     options.depth = 8;
     options.lending = Lending::none;

@@ -46,7 +46,7 @@ bool contains(const Text& text, const std::string& part) {
 
 }  // namespace
 
-TEST_EACH_BACKEND("the counters add up to what was done", "[visibility][stats]") {
+TEST_EACH_BACKEND("the counters add up to what was done", "[visibility][stats][H16]") {
     test::TempFile file(1 << 20);
     char buffer[1000] = {};
     auto io = test::make_context(backend);
@@ -223,7 +223,7 @@ TEST_EVERY_BACKEND("a slow callback shows in the stats", "[visibility][stats]") 
 }
 
 TEST_EVERY_BACKEND("the report says what was asked for, what is in force and why",
-                   "[visibility][report]") {
+                   "[visibility][report][H15]") {
     auto io = test::make_context(backend);
     const ProbeReport& report = io.report();
     REQUIRE(report.struct_size == sizeof(ProbeReport));

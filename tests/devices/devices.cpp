@@ -132,6 +132,10 @@ test::Fd LoopDevice::open(int flags) const {
     return test::Fd(::open(path_.c_str(), flags | O_CLOEXEC));
 }
 
+int LoopDevice::go_direct() const {
+    return ::ioctl(device_.get(), LOOP_SET_DIRECT_IO, 1UL) == 0 ? 0 : -errno;
+}
+
 int LoopDevice::keep_apart() const {
     const std::string path = "/sys/block" + path_.substr(path_.rfind('/')) + "/queue/nomerges";
     const test::Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));

@@ -46,6 +46,8 @@ class LoopDevice {
     bool valid() const { return why_not_.empty(); }
     const std::string& why_not() const { return why_not_; }
     test::Fd open(int flags) const;
+    // Reads and writes its file by direct I/O. 0 or -errno.
+    int go_direct() const;
     // Neighbouring requests stay what they are. 0 or -errno.
     int keep_apart() const;
     // Lets it do so many reads, and writes, a second; 0: as many as it can. 0 or -errno.

@@ -6,7 +6,7 @@
 // operations per second is a slow disk.
 
 #include "tests/devices/devices.hpp"
-#include "tests/support/merging.hpp"
+#include "tests/devices/transfers.hpp"
 #include "tests/support/support.hpp"
 
 #include <cerrno>
@@ -17,11 +17,11 @@
 
 using namespace ioengine;
 using namespace std::chrono_literals;
+using devices::kBlocks;
+using devices::Transfers;
 using test::kBlock;
 
 namespace {
-
-constexpr std::size_t kBlocks = 256;
 
 void require_valid(const devices::LoopDevice& device) {
     if (!device.valid())
@@ -36,34 +36,18 @@ bool failed_for_want_of_space(Result result) {
     return result.error() == ENOSPC || result.error() == EIO;
 }
 
-// Reads or writes of every block of a device.
-struct Transfers {
-    Transfers(int fd, bool writes)
-        : memory(*AlignedBuffer::create(kBlocks * kBlock)), events(kBlocks) {
-        for (std::size_t i = 0; i < kBlocks; ++i) {
-            if (writes) {
-                test::fill_pattern(at(i), kBlock, i);
-                events[i].prepare_write(fd, at(i), kBlock, i * kBlock);
-            } else {
-                events[i].prepare_read(fd, at(i), kBlock, i * kBlock);
-            }
-        }
-    }
-    unsigned char* at(std::size_t i) { return memory.data() + i * kBlock; }
-    Result result(std::size_t i) const { return events.tracker.result(i); }
-    bool succeeded(std::size_t i) const {
-        return result(i).raw() == static_cast<std::int64_t>(kBlock);
-    }
-
-    AlignedBuffer memory;
-    test::MergeEvents events;
-};
-
 // Of a patterned file of kBlocks blocks, what is left after a cut in the middle.
+//
+// Direct, because a device that reads through the page cache answers a read over the end of its
+// file with zeros all over and calls it whole (lo_read_simple() in drivers/block/loop.c; seen
+// on 6.1, no more on 6.18).
 struct CutDevice {
     CutDevice() : blocks(kBlocks), device(blocks.file.fd()) {
-        if (device.valid())
-            REQUIRE(::ftruncate(blocks.file.fd(), kBlocks / 2 * kBlock) == 0);
+        require_valid(device);
+        if (const int error = device.go_direct(); error != 0)
+            SKIP_TEST("a loop device over this file system takes no direct I/O: errno " +
+                      std::to_string(-error));
+        REQUIRE(::ftruncate(blocks.file.fd(), kBlocks / 2 * kBlock) == 0);
     }
 
     test::Blocks blocks;
@@ -96,7 +80,6 @@ TEST_EACH_BACKEND("what lies behind the cut of a device fails alone, merged or n
                   "[devices][loop][E10][scenario-11]") {
     for (const bool merged : {false, true}) {
         const CutDevice cut;
-        require_valid(cut.device);
         const test::Fd fd = cut.device.open(O_RDONLY | O_DIRECT);
         REQUIRE(fd.valid());
         Transfers reads(fd.get(), false);

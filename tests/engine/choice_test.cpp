@@ -77,6 +77,73 @@ TEST_CASE("with io_uring denied, auto runs on AIO and says why",
     }
 }
 
+TEST_CASE("with io_uring denied, asking for a ring mode is an error, and AIO does not step in",
+          "[choice][ring_modes][A3][G7][kernel-7]") {
+    require_seccomp();
+    test::require_backend(Backend::uring);
+    for (const Denial& denial : kDenials) {
+        INFO(denial.name);
+        require_child_succeeds([&denial] {
+            ::unsetenv("IOENGINE_RING");
+            auto plain = test::Context::create(options_for(Backend::uring));
+            CHILD_CHECK(plain);
+            test::deny(denial.calls);
+            Options options = options_for(Backend::automatic);
+            options.ring = RingMode::sqpoll;
+            const auto polled = test::Context::create(options);
+            CHILD_CHECK(!polled);
+            print(polled.error());
+            CHILD_CHECK(polled.error().code == ErrorCode::unsupported);
+            CHILD_CHECK(polled.error().sys_errno == denial.error);
+            CHILD_CHECK(std::strstr(polled.error().message, "Options::ring") != nullptr);
+            CHILD_CHECK(std::strlen(polled.error().hint) > 0);
+            options.ring = RingMode::interrupts;
+            options.ring_of = plain->engine();
+            const auto attached = test::Context::create(options);
+            CHILD_CHECK(!attached);
+            CHILD_CHECK(attached.error().sys_errno == denial.error);
+        });
+    }
+}
+
+TEST_CASE("IOENGINE_BACKEND=aio and a program that asks for a ring mode do not agree",
+          "[choice][ring_modes][A2][G7]") {
+    test::require_backend(Backend::aio);
+    require_child_succeeds([] {
+        Options options = options_for(Backend::automatic);
+        options.ring = RingMode::sqpoll;
+        for (const char* const name : {"aio", "null"}) {
+            ::setenv("IOENGINE_BACKEND", name, 1);
+            const auto made = test::Context::create(options);
+            CHILD_CHECK(!made);
+            print(made.error());
+            CHILD_CHECK(made.error().code == ErrorCode::unsupported);
+            CHILD_CHECK(std::strstr(made.error().hint, "IOENGINE_BACKEND") != nullptr);
+        }
+    });
+}
+
+TEST_CASE("IOENGINE_RING tries SQPOLL out, and AIO ignores it", "[choice][ring_modes][A2][G7]") {
+    test::require_backend(Backend::aio);
+    test::require_backend(Backend::uring);
+    require_child_succeeds([] {
+        ::unsetenv("IOENGINE_RING");
+        auto plain = test::Context::create(options_for(Backend::uring));
+        CHILD_CHECK(plain);
+        CHILD_CHECK(!test::in_force(*plain, "sqpoll"));
+        ::setenv("IOENGINE_RING", "sqpoll", 1);
+        auto polled = test::Context::create(options_for(Backend::automatic));
+        CHILD_CHECK(polled);
+        CHILD_CHECK(polled->report().backend == Backend::uring);
+        CHILD_CHECK(test::in_force(*polled, "sqpoll"));
+        require_child_moves_data(*polled);
+        auto aio = test::Context::create(options_for(Backend::aio));
+        CHILD_CHECK(aio);
+        CHILD_CHECK(!test::in_force(*aio, "sqpoll"));
+        require_child_moves_data(*aio);
+    });
+}
+
 TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][A3][kernel-7]") {
     require_seccomp();
     test::require_backend(Backend::uring);

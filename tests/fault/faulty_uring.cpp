@@ -19,8 +19,10 @@ using ioengine::UringEvent;
 IOAction action_of(const io_uring_sqe& sqe) noexcept {
     switch (sqe.opcode) {
     case IORING_OP_READ:
+    case IORING_OP_READ_FIXED:
         return IOAction::read;
     case IORING_OP_WRITE:
+    case IORING_OP_WRITE_FIXED:
         return IOAction::write;
     case IORING_OP_READV:
         return IOAction::readv;
@@ -132,6 +134,15 @@ void FaultyUring::fetch() noexcept {
     const int count = LinuxUring::peek(64, raw);
     for (int i = 0; i < count; ++i)
         plan_->arrived({raw[i].user_data, raw[i].result});
+}
+
+int FaultyUring::update_table(ioengine::TableKind kind, std::uint32_t first,
+                              const ioengine::TableItem* items, std::uint32_t count) noexcept {
+    const FaultPlan::CallAnswer answer = plan_->answer_update();
+    if (answer.error != 0)
+        return -answer.error;
+    const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(count, answer.entries));
+    return LinuxUring::update_table(kind, first, items, most);
 }
 
 int FaultyUring::peek(unsigned max, UringEvent* events) noexcept {

@@ -41,6 +41,9 @@ class FaultyUring : public ioengine::LinuxUring {
         LinuxUring::withdraw(taken);
     }
 
+    int update_table(ioengine::TableKind kind, std::uint32_t first,
+                     const ioengine::TableItem* items, std::uint32_t count) noexcept;
+
     int peek(unsigned max, ioengine::UringEvent* events) noexcept;
     int wait(std::int64_t limit_ns) noexcept;
     void destroy() noexcept;

@@ -55,8 +55,9 @@ std::unique_ptr<FaultyAioDriver> make_aio_driver(ioengine::IoSharedContext& cont
 #endif
 
 #if IOENGINE_HAVE_URING
-std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& context,
-                                                     FaultPlan& plan, int* error) {
+static std::unique_ptr<FaultyUringDriver> make_ring(ioengine::IoSharedContext& context,
+                                                    FaultPlan& plan, const ioengine::RingWish& wish,
+                                                    int* error) {
     ioengine::UringSetup setup;
     setup.depth = context.config.depth;
     setup.bell_fd = context.bell.fd();
@@ -71,12 +72,28 @@ std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& 
         plan.cq_entries != 0 ? plan.cq_entries : FaultyUringDriver::cq_entries_for(setup.depth);
     ring.submit_all = plan.submit_all;
     ring.one_thread = setup.bell_fd >= 0;
+    ring.sqpoll = setup.sqpoll = wish.mode == ioengine::RingMode::sqpoll;
+    ring.sqpoll_idle_ms = wish.idle_ms;
+    ring.defer_taskrun = ring.coop_taskrun = !ring.sqpoll;
     ioengine::LinuxUring kernel;
     *error = ioengine::set_up_ring(kernel, ring);
     if (*error < 0)
         return nullptr;
+    setup.registered = &context.registered;
+    int none = 0;
+    if (plan.tables) {
+        setup.buffer_places = ioengine::make_table(kernel, ioengine::TableKind::buffers,
+                                                   context.config.registered_buffers, &none);
+        setup.file_places = ioengine::make_table(kernel, ioengine::TableKind::files,
+                                                 context.config.registered_files, &none);
+    }
     return std::make_unique<FaultyUringDriver>(FaultyUring(std::move(kernel), plan),
                                                std::move(setup));
+}
+
+std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& context,
+                                                     FaultPlan& plan, int* error) {
+    return make_ring(context, plan, {}, error);
 }
 #endif
 
@@ -120,7 +137,7 @@ std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& repor
 #endif
 #if IOENGINE_HAVE_URING
     if (setup.wish.backend == Backend::uring && test::g_plan != nullptr) {
-        auto driver = test::make_uring_driver(*setup.context, *test::g_plan, &rc);
+        auto driver = test::make_ring(*setup.context, *test::g_plan, setup.ring, &rc);
         return test::threads_for(setup, std::move(driver), rc, error);
     }
 #endif

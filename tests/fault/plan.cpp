@@ -68,6 +68,14 @@ void FaultPlan::repeat(Which entries, EntryFilter which) {
 void FaultPlan::copy(Which entries, EntryFilter which) {
     add(Act::copy, entries, std::move(which), 0, 0);
 }
+void FaultPlan::fail_update(Which calls, int error) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    update_rules_.push_back({calls, nullptr, error, SIZE_MAX});
+}
+void FaultPlan::limit_update(Which calls, std::size_t places) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    update_rules_.push_back({calls, nullptr, 0, places});
+}
 void FaultPlan::fail_wait(Which waits, int error) {
     const std::lock_guard<std::mutex> lock(mutex_);
     wait_rules_.push_back({waits, error});
@@ -81,6 +89,7 @@ void FaultPlan::calm() {
     const std::lock_guard<std::mutex> lock(mutex_);
     entry_rules_.clear();
     call_rules_.clear();
+    update_rules_.clear();
     wait_rules_.clear();
     shuffled_ = false;
 }
@@ -112,6 +121,10 @@ std::size_t FaultPlan::held() const {
 std::uint64_t FaultPlan::submit_calls() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return submit_calls_;
+}
+std::uint64_t FaultPlan::updates() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return updates_;
 }
 std::uint64_t FaultPlan::waits() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -165,6 +178,24 @@ void FaultPlan::note(const std::string& what, std::uint64_t token) {
 }
 
 // -- for the layer ---------------------------------------------------------------------------
+
+FaultPlan::CallAnswer FaultPlan::answer_update() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++updates_;
+    CallAnswer answer;
+    for (CallRule& rule : update_rules_) {
+        if (!rule.which.has(++rule.seen))
+            continue;
+        if (rule.error != 0 && answer.error == 0) {
+            answer.error = rule.error;
+            note("update call failed: " + errno_text(rule.error), 0);
+        } else if (rule.error == 0 && rule.entries < answer.entries) {
+            answer.entries = rule.entries;
+            note("update call limited", 0);
+        }
+    }
+    return answer;
+}
 
 FaultPlan::CallAnswer FaultPlan::answer_submit(const Entry& first_entry) {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -106,6 +106,7 @@ class FaultPlan {
     std::uint32_t cq_entries = 0;
     bool submit_all = true;
     bool aio_ring_reap = true;
+    bool tables = true;  // io_uring: of registered buffers and files
 
     // -- rules -------------------------------------------------------------------------------
 
@@ -129,6 +130,10 @@ class FaultPlan {
     void repeat(Which entries, EntryFilter which = is_request);
     // Keeps a copy of each completion, which replay() gives.
     void copy(Which entries, EntryFilter which = is_request);
+    // The call that fills or clears places of registered buffers or files answers `error`; or takes
+    // at most `places`.
+    void fail_update(Which calls, int error);
+    void limit_update(Which calls, std::size_t places);
     // The wait answers `error`; 0: nothing has come, and no reason.
     void fail_wait(Which waits, int error);
     // From now on completions come in any order, some of them late.
@@ -146,6 +151,7 @@ class FaultPlan {
     // -- what happened -----------------------------------------------------------------------
 
     std::uint64_t submit_calls() const;
+    std::uint64_t updates() const;
     std::uint64_t waits() const;
     // Faults that were injected, all of them or those whose description begins so.
     std::uint64_t injected(const std::string& prefix = "") const;
@@ -167,6 +173,7 @@ class FaultPlan {
         std::size_t entries = SIZE_MAX;
     };
     CallAnswer answer_submit(const Entry& first_entry);
+    CallAnswer answer_update();
     // The fate of an entry; the same as often as it is asked, until took().
     Fate fate_of(const Entry& entry);
     void took(const Entry& entry);
@@ -219,6 +226,7 @@ class FaultPlan {
     mutable std::mutex mutex_;  // everything below
     std::vector<EntryRule> entry_rules_;
     std::vector<CallRule> call_rules_;
+    std::vector<CallRule> update_rules_;
     std::vector<WaitRule> wait_rules_;
     std::map<std::uint64_t, Fate> fates_;  // of entries that were looked at and not completed
     std::set<std::uint64_t> in_kernel_;    // tokens of requests
@@ -229,6 +237,7 @@ class FaultPlan {
     Random random_{0};
     std::uint64_t submit_calls_ = 0;
     std::uint64_t waits_ = 0;
+    std::uint64_t updates_ = 0;
     std::vector<std::string> log_;
     std::vector<std::string> messages_;  // the engine's
     std::vector<Entry> taken_;

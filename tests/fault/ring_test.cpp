@@ -75,6 +75,7 @@ TEST_CASE("completions that spill over a tiny completion ring are counted, fetch
           "lost",
           "[fault][ring][uring][G3][scenario-8]") {
     test::require_backend(Backend::uring);
+    test::require_two_threads();  // somebody hands over while nobody reaps
     constexpr std::size_t kCount = 64;
     const test::PatternFile file(kCount, 61);
     for (int round = 0; round < 20; ++round) {
@@ -104,6 +105,7 @@ TEST_CASE("completions that spill over a tiny completion ring are counted, fetch
 TEST_CASE("an exit signal comes through a completion ring that has spilled over",
           "[fault][ring][uring][G3][F10]") {
     test::require_backend(Backend::uring);
+    test::require_two_threads();  // the same
     constexpr std::size_t kCount = 32;
     const test::PatternFile file(kCount, 62);
     test::FaultPlan plan;
@@ -142,8 +144,11 @@ TEST_CASE("defect 6: more slots than submission entries: the backlog goes in ord
         REQUIRE(taken.size() == kCount);
         for (std::size_t i = 0; i < kCount; ++i)
             REQUIRE(taken[i].offset == i * test::kBlock);
-        // Every call took something: none was made in vain, none was needed twice.
-        REQUIRE(plan.submit_calls() <= kCount + 1);
+        // Every call took something: none was made in vain, none was needed twice. A bell may take
+        // a call each time that it is armed.
+        const std::uint64_t bells =
+            test::one_thread() ? plan.given(test::Entry::Kind::wake) + 1 : 0;
+        REQUIRE(plan.submit_calls() <= kCount + 1 + bells);
         REQUIRE(plan.submit_calls() >= kCount / entries);
     }
 }

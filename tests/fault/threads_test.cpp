@@ -30,10 +30,15 @@ class FailThread {
 struct Left {
     std::uint64_t fds = test::open_fds();
     std::uint64_t threads = test::thread_count();
-    bool operator==(const Left& other) const {
-        return fds == other.fds && threads == other.threads;
-    }
 };
+
+// A thread stays listed for a moment after it ended: after its join, and the kernel's own (SQPOLL,
+// the workers of a ring) after their ring. So `before` may count one that is gone by now.
+void require_nothing_left_since(const Left& before) {
+    test::wait_until([&] { return test::thread_count() <= before.threads; },
+                     "waiting for the threads to be gone");
+    REQUIRE(test::open_fds() == before.fds);
+}
 
 }  // namespace
 
@@ -55,7 +60,7 @@ TEST_EACH_BACKEND(
         test::FaultPlan plan;  // what is made once per process is made now
         test::make_faulty(backend, plan, 4);
     }
-    for (const int call : {1, 2}) {
+    for (int call = 1; call <= (test::one_thread() ? 1 : 2); ++call) {
         const Left before;
         {
             test::FaultPlan plan;
@@ -69,10 +74,8 @@ TEST_EACH_BACKEND(
             REQUIRE(std::string(made.error().hint).find("ulimit") != std::string::npos);
             REQUIRE(plan.in_kernel_when_destroyed() == 0);
         }
-        const Left after;
-        INFO("call " << call << ": fds " << before.fds << " -> " << after.fds << ", threads "
-                     << before.threads << " -> " << after.threads);
-        REQUIRE(before == after);
+        INFO("call " << call);
+        require_nothing_left_since(before);
     }
     test::FaultPlan plan;
     auto io = test::make_faulty(backend, plan, 4);
@@ -90,7 +93,7 @@ TEST_CASE("a pool of callback threads that cannot have its last thread is an err
         REQUIRE(made.error().sys_errno == EAGAIN);
         REQUIRE(made.error().hint[0] != '\0');
     }
-    REQUIRE(before == Left());
+    require_nothing_left_since(before);
 }
 
 TEST_EACH_BACKEND("an operation whose helper thread cannot be had is done all the same",

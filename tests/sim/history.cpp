@@ -19,6 +19,11 @@ const char* wording(Event event) noexcept {
         return "user: request #%" PRIu64 " refused (code %" PRId64 ")";
     case Event::notice:
         return "user: notice of request #%" PRIu64 ": %" PRId64;
+    case Event::told:
+        return "user: request #%" PRIu64 " is told %" PRId64 ", its buffer is not back";
+    case Event::ordered:
+        return "user: cancels request #%" PRIu64 ", or (1: a descriptor's, 2: all) %" PRId64
+               " (fd %" PRId64 ")";
     case Event::waits_for_space:
         return "user: request #%" PRIu64 " waits for a place in its queue";
     case Event::submit_step:
@@ -45,6 +50,19 @@ const char* wording(Event event) noexcept {
         return "poller: leaves";
     case Event::handed_to_sink:
         return "poller: request #%" PRIu64 " handed to the sink";
+    case Event::driver_sleeps:
+        return "driver: sleeps in the kernel (%" PRIu64 "), limit %" PRId64 " ns";
+    case Event::driver_naps:
+        return "driver: naps for %" PRIu64 " ns after a failed wait";
+    case Event::driver_polls:
+        return "driver: polls its descriptor, at most until %" PRIu64 " ns";
+    case Event::driver_ran:
+        return "driver: %" PRIu64 " completed by run (0: now, 1: once, 2: until) %" PRId64
+               ", again in %" PRId64 " ns";
+    case Event::driver_waited:
+        return "driver: has waited (%" PRIu64 "), code %" PRId64 ", limit %" PRId64 " ns";
+    case Event::driver_leaves:
+        return "driver: leaves";
     case Event::wait_begins:
         return "waiter %" PRIu64 ": begins to wait";
     case Event::wait_step:

@@ -16,6 +16,8 @@ enum class Event : std::uint8_t {
     accepted,
     refused,
     notice,
+    told,
+    ordered,
     waits_for_space,
     // the engine's threads
     submit_step,
@@ -30,6 +32,13 @@ enum class Event : std::uint8_t {
     poller_stands_up,
     poller_leaves,
     handed_to_sink,
+    // the one thread that drives
+    driver_sleeps,
+    driver_naps,
+    driver_polls,
+    driver_ran,
+    driver_waited,
+    driver_leaves,
     // threads that wait
     wait_begins,
     wait_step,

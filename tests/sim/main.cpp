@@ -9,19 +9,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 namespace {
 
 constexpr int kUsage = 2;
 
 constexpr char kHelp[] =
-    R"(Usage: ioengine-sim [--seed N] [--seeds COUNT] [--requests N] [--backend aio|uring|both] [--verbose]
-                    [--without FAULT]... [--scene-requests N] [--shrink]
+    R"(Usage: ioengine-sim [--seed N] [--seeds COUNT] [--requests N] [--backend aio|uring|both]
+                    [--threading split|owner|caller|drawn] [--verbose] [--without FAULT]...
+                    [--scene-requests N] [--shrink]
 
   --seed N       the first seed (1)
   --seeds COUNT  how many seeds, one after the other (as many as --requests needs)
   --requests N   ends once so many requests were accepted, all seeds together (1000000)
   --backend B    aio, uring, or each seed on both (both)
+  --threading T  split, owner or caller in all simulations, or as each seed says (drawn)
   --verbose      prints every event
   --without F    without this kind of fault, by the name in the table at the end; may be repeated
   --scene-requests N
@@ -58,6 +61,17 @@ std::vector<sim::Backend> backends(const char* name) {
     usage("there is no such backend in this build");
 }
 
+std::optional<ioengine::Threading> threading(const char* name) {
+    if (name == nullptr)
+        usage("--threading needs split, owner, caller or drawn");
+    if (std::strcmp(name, "drawn") == 0)
+        return std::nullopt;
+    for (const ioengine::Threading one : sim::kThreadings)
+        if (std::strcmp(name, sim::threading_name(one)) == 0)
+            return one;
+    usage("there is no such threading");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -91,7 +105,9 @@ int main(int argc, char** argv) {
         else if (is("--without")) {
             if (value == nullptr || !sim::leave_out(options, value))
                 usage("--without needs a fault of the table that a run ends with");
-        } else if (is("--backend"))
+        } else if (is("--threading"))
+            options.threading = threading(value);
+        else if (is("--backend"))
             options.backends = backends(value);
         else
             usage("unknown argument");

@@ -19,7 +19,7 @@ using ioengine::Fault;
 using ioengine::FaultRule;
 using ioengine::SimCall;
 
-constexpr std::uint64_t kScenes = 3;  // each with and without lending
+constexpr std::uint64_t kScenes = 3;  // each in every way
 // With fewer calls of a kind the scenes would show nothing.
 constexpr std::uint64_t kRunsAtLeast = 10;
 
@@ -54,21 +54,32 @@ constexpr Case kCases[] = {
     {SimCall::operation, Fault::burst, 0, true},
 };
 
-struct LendingCase {
+struct Way {
     const char* name;
+    ioengine::Threading threading;
     bool lends;
     bool callers_lend;
+    bool polls;
 };
-constexpr LendingCase kLendings[] = {
-    {"none", false, false}, {"callbacks", true, false}, {"callers", true, true}};
+using ioengine::Threading;
+constexpr Way kWays[] = {{"lending none", Threading::split, false, false, false},
+                         {"lending callbacks", Threading::split, true, false, false},
+                         {"lending callers", Threading::split, true, true, false},
+                         {"an owner", Threading::owner, true, false, false},
+                         {"a caller", Threading::caller, true, false, false},
+                         {"a caller without lending", Threading::caller, false, false, false},
+                         {"a caller that polls", Threading::caller, true, false, true}};
+constexpr std::uint64_t kWayCount = sizeof kWays / sizeof kWays[0];
 
-sim::Outcome simulate(std::uint64_t seed, sim::Backend backend, const LendingCase& lending,
+sim::Outcome simulate(std::uint64_t seed, sim::Backend backend, const Way& way,
                       const FaultRule& rule, sim::SubjectPool& pool, sim::History& history) {
     sim::Scene scene = sim::draw_scene(seed, backend);
     scene.faults = {};
     scene.faults.rules = {rule};
-    scene.config.lends = lending.lends;
-    scene.config.callers_lend = lending.callers_lend;
+    scene.polls = way.polls;
+    force_threading(scene, way.threading);
+    scene.config.lends = way.lends;
+    scene.config.callers_lend = way.callers_lend;
     scene.config.depth = 4;
     scene.config.queue_limit = 8;
     scene.aio_events = 6;
@@ -103,19 +114,18 @@ std::uint64_t try_each_call(sim::Backend backend, const Case& tried, bool from_t
     sim::SubjectPool pool(100);
     const auto history = std::make_unique<sim::History>();
     std::uint64_t runs = 0;
-    for (std::uint64_t scene = 0; scene < 3 * kScenes; ++scene) {
-        const std::uint64_t seed = 1 + scene / 3;
-        const LendingCase& lending = kLendings[scene % 3];
+    for (std::uint64_t scene = 0; scene < kWayCount * kScenes; ++scene) {
+        const std::uint64_t seed = 1 + scene / kWayCount;
+        const Way& way = kWays[scene % kWayCount];
         bool untouched = false;
         for (std::uint64_t nth = 1; !untouched; ++nth, ++runs) {
             // What tells which run it was, should it fail.
-            std::printf("scene %llu on %s, lending %s, %s, call %llu%s\n",
-                        static_cast<unsigned long long>(seed), sim::backend_name(backend),
-                        lending.name, ioengine::name_of(tried.fault).name,
-                        static_cast<unsigned long long>(nth),
+            std::printf("scene %llu on %s, %s, %s, call %llu%s\n",
+                        static_cast<unsigned long long>(seed), sim::backend_name(backend), way.name,
+                        ioengine::name_of(tried.fault).name, static_cast<unsigned long long>(nth),
                         from_then_on ? " and all that follow" : "");
             const FaultRule rule{tried.call, nth, from_then_on, tried.fault, tried.value};
-            untouched = simulate(seed, backend, lending, rule, pool, *history).rules_obeyed == 0;
+            untouched = simulate(seed, backend, way, rule, pool, *history).rules_obeyed == 0;
         }
     }
     return runs;

@@ -30,6 +30,7 @@ void Oracle::accepted(Subject& subject, bool silent) {
     subject.number = ++accepted_;
     subject.queue_number = ++accepted_in_[index(subject.queue)];
     subject.patience_seen = patience_ends_;
+    subject.may_be_cancelled = subject.told_early = false;
     history_.add(Event::accepted, subject.number, static_cast<std::int64_t>(subject.asked),
                  static_cast<std::int64_t>(subject.queue));
 }
@@ -41,7 +42,7 @@ void Oracle::notice(Subject& subject) {
         fail("a notice of request #%llu, which is not the engine's", number(subject));
     if (subject.in_kernel)
         fail("a notice of request #%llu while the kernel still has it", number(subject));
-    if (!is_right(subject, result))
+    if (subject.told_early ? result != -ETIMEDOUT : !is_right(subject, result))
         fail("request #%llu ends with %lld; the kernel's answers lead to %lld (%s)",
              number(subject), static_cast<long long>(result),
              static_cast<long long>(subject.final_result),
@@ -53,6 +54,8 @@ void Oracle::notice(Subject& subject) {
     subject.state = Subject::State::user;
     ++noticed_;
     silent_ -= subject.is_silent ? 1 : 0;
+    cancelled_ += result == -ECANCELED ? 1 : 0;
+    timed_out_ += result == -ETIMEDOUT ? 1 : 0;
     if (result < 0)
         ++failed_;
     else if (ioengine::is_read(subject.asked))
@@ -61,9 +64,33 @@ void Oracle::notice(Subject& subject) {
         bytes_written_ += static_cast<std::uint64_t>(result);
 }
 
+void Oracle::told(Subject& subject) {
+    history_.add(Event::told, subject.number, subject.result);
+    if (subject.state != Subject::State::engine)
+        fail("an early result of request #%llu, which is not the engine's", number(subject));
+    if (subject.told_early)
+        fail("a second early result of request #%llu", number(subject));
+    // It was late when it was told, whatever has come since.
+    subject.told_early = subject.result == -ETIMEDOUT && world_.now_ns() >= subject.deadline_ns;
+    if (!subject.told_early && (subject.in_kernel || !is_right(subject, subject.result)))
+        fail("request #%llu is told %lld, and the kernel has not said so", number(subject),
+             static_cast<long long>(subject.result));
+}
+
+// What the kernel has done to the end stands.
+bool Oracle::may_be_given_up(const Subject& subject, std::int64_t result) const {
+    if (subject.next == Next::notice && subject.final_result != -ECANCELED)
+        return false;
+    return (result == -ECANCELED && subject.may_be_cancelled) ||
+           (result == -ETIMEDOUT && subject.deadline_ns != 0 &&
+            world_.now_ns() >= subject.deadline_ns);
+}
+
 bool Oracle::is_right(const Subject& subject, std::int64_t result) const {
     if (subject.ran_here)
         return result == subject.final_result;
+    if (may_be_given_up(subject, result))
+        return true;
     if (subject.refused_answer != 0) {
         // No more can be had than what was moved before: that, where it is on the file for good.
         const int error = -subject.refused_answer;
@@ -106,8 +133,9 @@ bool Oracle::engine_may_say(const Subject& subject, std::int64_t result) const {
 // -- the scheduler ---------------------------------------------------------------------------
 
 void Oracle::scheduled(const ioengine::Request& request) {
-    if (cancelling_)
-        return;  // what is cancelled is not scheduled, so the counts are no longer known
+    // What is cancelled is not scheduled, so the counts are not known.
+    if (cancelling_ || scene_.cancels_ppm != 0 || scene_.deadlines_ppm != 0)
+        return;
     const std::size_t mine = index(request.queue);
     ++scheduled_in_[mine];
     passed_over_[mine] = 0;
@@ -166,6 +194,8 @@ void Oracle::check_end(const ioengine::Stats& stats) {
     must_be("queued requests", stats.queued_prio + stats.queued_read + stats.queued_write, 0);
     must_be("slots in use", stats.running, 0);
     must_be("failed requests", stats.failed, failed_);
+    must_be("cancelled requests", stats.cancelled, cancelled_);
+    must_be("late requests", stats.timed_out, timed_out_);
     must_be("bytes read", stats.bytes_read, bytes_read_);
     must_be("bytes written", stats.bytes_written, bytes_written_);
     contents_.check_all();

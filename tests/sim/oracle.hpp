@@ -38,6 +38,10 @@ class Oracle {
     void accepted(Subject& subject, bool silent = false);
     // The completion function was entered. Frees the subject's range.
     void notice(Subject& subject);
+    // It was entered with the result, and the buffer is not back: kFlagEarlyResult.
+    void told(Subject& subject);
+    // The user gives an order; none of those that it covers was accepted later.
+    void ordered(Subject& subject) noexcept { subject.may_be_cancelled = true; }
 
     // -- the scheduler -----------------------------------------------------------------------
 
@@ -46,7 +50,7 @@ class Oracle {
     // -- the kernel's side -------------------------------------------------------------------
 
     // `reaped`: completions that the engine has taken so far.
-    void submit_called(int answer, std::uint64_t reaped);
+    void submit_called(std::int64_t count, int answer, std::uint64_t reaped);
     void entered(Subject& subject, const ioengine::SimOperation& operation);
     void answered(Subject& subject, const ioengine::SimOperation& operation, std::int64_t result);
     void refused(Subject& subject, int answer);
@@ -87,7 +91,7 @@ class Oracle {
     std::uint64_t per_slot() const noexcept {
         return scene_.config.merge_limit != 0 || scene_.merges_ppm != 0 ? ioengine::kMergeMax : 1;
     }
-    // Exact until requests are cancelled, which the scheduler does not see.
+    // Exact unless requests are cancelled, which the scheduler does not see.
     std::uint64_t waiting(ioengine::Channel channel) const noexcept {
         return accepted_in_[index(channel)] - scheduled_in_[index(channel)];
     }
@@ -97,6 +101,8 @@ class Oracle {
     void judge(Subject& subject, std::int64_t answer);
     void end_with(Subject& subject, std::int64_t result) noexcept;
     bool is_right(const Subject& subject, std::int64_t result) const;
+    // Of a request that was cancelled, or is late.
+    bool may_be_given_up(const Subject& subject, std::int64_t result) const;
     bool engine_may_say(const Subject& subject, std::int64_t result) const;
 
     const Scene& scene_;
@@ -108,6 +114,8 @@ class Oracle {
     std::uint64_t accepted_ = 0;
     std::uint64_t noticed_ = 0;
     std::uint64_t failed_ = 0;
+    std::uint64_t cancelled_ = 0;
+    std::uint64_t timed_out_ = 0;
     std::uint64_t silent_ = 0;  // of the outstanding ones
     std::uint64_t bytes_read_ = 0;
     std::uint64_t bytes_written_ = 0;

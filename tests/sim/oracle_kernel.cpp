@@ -31,7 +31,7 @@ IOAction plain(IOAction action) noexcept {
 
 }  // namespace
 
-void Oracle::submit_called(int answer, std::uint64_t reaped) {
+void Oracle::submit_called(std::int64_t count, int answer, std::uint64_t reaped) {
     last_submit_answer_ = answer;
     if (reaped != vain_reaped_)
         vain_calls_ = 0;
@@ -40,6 +40,8 @@ void Oracle::submit_called(int answer, std::uint64_t reaped) {
         vain_calls_ = 0;
     else if (answer == -EAGAIN || answer == -EBUSY || answer == -ENOMEM || answer == 0)
         ++vain_calls_;
+    else if (answer != -EINTR && (count == 1 || scene_.backend == Backend::uring))
+        vain_calls_ = 0;  // refused, and nothing is left over
     // The engine loses patience at the call after the last one, or, if completions were taken
     // between that call and its look at them, by its count one later than by ours.
     if (vain_calls_ >= attempts_max_)

@@ -45,13 +45,18 @@ void mix(std::uint64_t& digest, std::uint64_t value) noexcept {
 }
 
 void make_less_of(Scene& scene, const RunOptions& options) {
+    if (options.threading)
+        force_threading(scene, *options.threading);
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i)
         if (options.without[i])
             scene.faults.ppm[i] = 0;
     // Of these the scene itself was drawn.
     const auto is_out = [&](Fault fault) { return options.without[index_of(fault)]; };
     if (is_out(Fault::setup_einval))
-        scene.knows_submit_all = scene.knows_sized_cq = true;
+        scene.knows_submit_all = scene.knows_sized_cq = scene.knows_coop_taskrun =
+            scene.knows_single_issuer = scene.knows_defer_taskrun = true;
+    if (is_out(Fault::probe_denied))
+        scene.enables_rings = true;
     if (is_out(Fault::setup_enomem))
         scene.ring_entries_max = UINT32_MAX;
     if (is_out(Fault::context_full))
@@ -116,13 +121,16 @@ RunTotals run(const RunOptions& options) {
             const Outcome outcome = simulate(scene, pool, *history, options.verbose);
             totals.simulations += 1;
             totals.requests += outcome.requests;
+            totals.requests_of[static_cast<std::size_t>(scene.threading)] += outcome.requests;
             totals.failed_requests += outcome.failed_requests;
             totals.ticks += outcome.ticks;
             mix(totals.digest, outcome.digest);
             totals.faults.add(outcome.faults);
             if (options.verbose)
-                std::printf("seed %" PRIu64 " on %s: %" PRIu64 " requests, digest %016" PRIx64 "\n",
-                            seed, backend_name(scene.backend), outcome.requests, outcome.digest);
+                std::printf("seed %" PRIu64 " on %s, %s: %" PRIu64 " requests, digest %016" PRIx64
+                            "\n",
+                            seed, backend_name(scene.backend), threading_name(scene.threading),
+                            outcome.requests, outcome.digest);
         }
         ++totals.seeds;
     }
@@ -132,6 +140,8 @@ RunTotals run(const RunOptions& options) {
 
 std::string less_of(const RunOptions& options) {
     std::string line;
+    if (options.threading)
+        line += std::string(" --threading ") + threading_name(*options.threading);
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i)
         if (options.without[i])
             line += std::string(" --without '") + name_of(static_cast<Fault>(i)).name + '\'';
@@ -164,6 +174,9 @@ std::vector<Fault> missing_faults(const RunTotals& totals, const std::vector<Bac
         if ((is_of_rings(fault) && !runs_on(Backend::uring)) ||
             (is_of_contexts(fault) && !runs_on(Backend::aio)))
             continue;
+        // With one thread nobody else hands over anything.
+        if (fault == Fault::submitter_exits && totals.requests_of[0] == 0)
+            continue;
         if (totals.faults.of(fault) == 0)
             missing.push_back(fault);
     }
@@ -175,6 +188,9 @@ void print_totals(const RunTotals& totals) {
                 " ended in an error, %" PRIu64 " ticks; %" PRIu64 " set-ups refused\n",
                 totals.requests, totals.simulations, totals.seeds, totals.failed_requests,
                 totals.ticks, totals.refused_setups);
+    for (const auto threading : kThreadings)
+        std::printf("  %s: %" PRIu64 " requests\n", threading_name(threading),
+                    totals.requests_of[static_cast<std::size_t>(threading)]);
     std::printf("digest %016" PRIx64 "\n", totals.digest);
     const char* group = "";
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i) {

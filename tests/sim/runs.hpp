@@ -6,18 +6,24 @@
 #include "drivers/sim/faults.hpp"
 #include "tests/sim/scene.hpp"
 
+#include <array>
 #include <bitset>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace sim {
 
+constexpr ioengine::Threading kThreadings[] = {
+    ioengine::Threading::split, ioengine::Threading::owner, ioengine::Threading::caller};
+
 struct RunOptions {
-    std::uint64_t seed = 1;                // the first one
-    std::uint64_t seeds_max = UINT64_MAX;  // stops after so many
-    std::uint64_t requests = 1'000'000;    // or when so many have been accepted
-    std::vector<Backend> backends;         // each seed on each of them
+    std::uint64_t seed = 1;                        // the first one
+    std::uint64_t seeds_max = UINT64_MAX;          // stops after so many
+    std::uint64_t requests = 1'000'000;            // or when so many have been accepted
+    std::vector<Backend> backends;                 // each seed on each of them
+    std::optional<ioengine::Threading> threading;  // none: as each seed says
     bool verbose = false;
     // To make less of a seed; see shrink.hpp.
     std::bitset<ioengine::kFaultKinds> without;  // these kinds of faults
@@ -29,6 +35,7 @@ struct RunTotals {
     std::uint64_t simulations = 0;
     std::uint64_t refused_setups = 0;  // no simulation came of them
     std::uint64_t requests = 0;
+    std::array<std::uint64_t, 3> requests_of{};  // by Threading
     std::uint64_t failed_requests = 0;
     std::uint64_t ticks = 0;
     std::uint64_t digest = 0;  // of all histories in order

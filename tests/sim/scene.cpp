@@ -86,6 +86,13 @@ void draw_people(Scene& scene, SimRandom& random) {
     scene.tick_max_ns = random.pick({50u, 500u, 5'000u});
 }
 
+void draw_giving_up(Scene& scene, SimRandom& random) {
+    if (random.coin())
+        return;
+    scene.cancels_ppm = random.pick({0u, 5'000u, 200'000u});
+    scene.deadlines_ppm = random.pick({0u, 100'000u, 900'000u});
+}
+
 void draw_merging(Scene& scene, SimRandom& random) {
     if (random.coin())
         scene.config.merge_limit = random.pick({600u, 4'096u, 64'000u});
@@ -93,7 +100,44 @@ void draw_merging(Scene& scene, SimRandom& random) {
     scene.merges_ppm = random.pick({0u, 0u, 20'000u, 200'000u});
 }
 
+// Half of them with two threads. What is drawn here changes nothing else.
+void draw_threading(Scene& scene, SimRandom& random) {
+    using ioengine::Threading;
+    scene.polls = random.chance(300'000);
+    scene.preempt_ppm = random.pick({50'000u, 200'000u, 600'000u});
+    if (scene.faults[Fault::setup_einval] != 0) {
+        // Kernels learnt them in this order.
+        scene.knows_coop_taskrun = scene.knows_submit_all && random.chance(700'000);
+        scene.knows_single_issuer = scene.knows_coop_taskrun && random.chance(700'000);
+        scene.knows_defer_taskrun = scene.knows_single_issuer && random.chance(700'000);
+    }
+    if (scene.faults[Fault::probe_denied] != 0)
+        scene.enables_rings = random.coin();
+    constexpr Threading kThreadings[] = {Threading::split, Threading::split,  Threading::split,
+                                         Threading::owner, Threading::caller, Threading::caller};
+    force_threading(scene, random.pick(kThreadings));
+}
+
 }  // namespace
+
+const char* threading_name(ioengine::Threading threading) noexcept {
+    switch (threading) {
+    case ioengine::Threading::owner:
+        return "owner";
+    case ioengine::Threading::caller:
+        return "caller";
+    default:
+        return "split";
+    }
+}
+
+void force_threading(Scene& scene, ioengine::Threading threading) noexcept {
+    scene.threading = threading;
+    // Of the kinds of lending these have one.
+    if (threading != ioengine::Threading::split)
+        scene.config.callers_lend = false;
+    scene.polls = scene.polls && threading == ioengine::Threading::caller;
+}
 
 const char* backend_name(Backend backend) noexcept {
     return backend == Backend::aio ? "aio" : "uring";
@@ -118,7 +162,9 @@ Scene draw_scene(std::uint64_t seed, Backend backend) {
     draw_kernel(scene, random);
     draw_people(scene, random);
     draw_merging(scene, random);
+    draw_giving_up(scene, random);
     draw_setup(scene, random);
+    draw_threading(scene, random);
     return scene;
 }
 

@@ -25,6 +25,7 @@ enum class Ending : std::uint8_t {
 struct Scene {
     std::uint64_t seed = 0;
     Backend backend = Backend::aio;
+    ioengine::Threading threading = ioengine::Threading::split;
     ioengine::ContextConfig config;
     ioengine::FaultPlan faults;
 
@@ -33,6 +34,10 @@ struct Scene {
     bool kernel_has_defect = false;  // that speaks against io_uring
     bool knows_submit_all = true;
     bool knows_sized_cq = true;
+    bool knows_coop_taskrun = true;
+    bool knows_single_issuer = true;
+    bool knows_defer_taskrun = true;
+    bool enables_rings = true;                    // a container may deny what it takes
     std::uint32_t ring_entries_max = UINT32_MAX;  // locked memory for more there is not
 
     // the kernel
@@ -49,22 +54,31 @@ struct Scene {
     std::uint64_t close_after = 0;
     Ending ending = Ending::when_quiet;
     std::uint32_t waiters = 0;  // threads that submit and wait
+    bool polls = false;         // Threading::caller: it polls completion_fd() between its calls
     bool uses_sink = false;
     std::uint32_t sink_at_once_ppm = 0;      // the sink runs a delivery inside the poller
     std::uint32_t callback_submits_ppm = 0;  // a callback submits again
     std::uint32_t waits_ppm = 0;             // a refused submission waits for a place
     std::uint32_t neighbours_ppm = 0;        // a transfer lies right behind the one before
     std::uint32_t merges_ppm = 0;            // several are submitted to go as one
+    std::uint32_t cancels_ppm = 0;           // an order to cancel, in place of a submission
+    std::uint32_t deadlines_ppm = 0;         // a request has a deadline, half of them early results
     std::uint32_t thinks_ppm = 0;            // the user pauses, so that all may fall asleep
 
     // chance in the order of things
-    std::uint32_t seam_ppm = 0;   // another role runs in the middle of a step
-    std::uint32_t wakes_ppm = 0;  // a parked submitter wakes for nothing
+    std::uint32_t seam_ppm = 0;     // another role runs in the middle of a step
+    std::uint32_t wakes_ppm = 0;    // a parked submitter wakes for nothing
+    std::uint32_t preempt_ppm = 0;  // the one thread with both roles stops in the middle of a step
     std::uint64_t tick_max_ns = 0;
 };
 
 // `kernel`, for the backend that was chosen.
 ioengine::SimShape kernel_of(const Scene& scene) noexcept;
+
+const char* threading_name(ioengine::Threading threading) noexcept;
+
+// With this threading, in place of the one that the seed says.
+void force_threading(Scene& scene, ioengine::Threading threading) noexcept;
 
 Scene draw_scene(std::uint64_t seed, Backend backend);
 

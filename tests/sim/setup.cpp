@@ -65,8 +65,12 @@ class Ring : public ioengine::SimUring {
 
     int make_ring(ioengine::UringRingSetup& ring) {
         ioengine::SimFaults& faults = at_->faults();
+        const bool defers = ring.one_thread && ring.single_issuer && ring.defer_taskrun;
         if ((ring.submit_all && !scene_->knows_submit_all) ||
-            (ring.sized_cq && !scene_->knows_sized_cq)) {
+            (ring.sized_cq && !scene_->knows_sized_cq) ||
+            (ring.one_thread && ring.single_issuer && !scene_->knows_single_issuer) ||
+            (defers && !scene_->knows_defer_taskrun) ||
+            (ring.one_thread && ring.coop_taskrun && !defers && !scene_->knows_coop_taskrun)) {
             faults.note(Fault::setup_einval);
             return -EINVAL;
         }
@@ -93,6 +97,11 @@ class Ring : public ioengine::SimUring {
             return {scene_->has_fallocate, scene_->has_sync_file_range, true};
         at_->faults().note(Fault::probe_denied);
         return {};
+    }
+    bool can_enable() {
+        if (!scene_->enables_rings)
+            at_->faults().note(Fault::probe_denied);
+        return scene_->enables_rings;
     }
     int open_scratch() { return sim::open_scratch(*at_); }
     void close_scratch(int) {}
@@ -185,6 +194,11 @@ class Setup {
         Ring ring(rings_, scene_, too_large_);
         const std::uint32_t entries = scene_.config.depth + 2;
         ioengine::UringRingSetup shape{entries, 2 * entries, true, true};
+        shape.one_thread = scene_.threading != ioengine::Threading::split;
+        // As make_uring_runner() does.
+        if (shape.one_thread && !ring.can_enable())
+            shape.single_issuer = shape.defer_taskrun = false;
+        const bool asks_for_issuer = shape.single_issuer;
         if (const int rc = ioengine::set_up_ring(ring, shape); rc != 0) {
             ioengine::fill_error(error, ioengine::ErrorCode::system, -rc, "io_uring_setup failed",
                                  ioengine::uring_setup_hint(-rc));
@@ -192,8 +206,13 @@ class Setup {
         }
         if (shape.sq_entries < std::bit_ceil(entries) && enomem(rings_) == 0)
             fail("a ring of %u entries instead of %u, for no reason", shape.sq_entries, entries);
-        if (shape.submit_all != scene_.knows_submit_all && scene_.knows_sized_cq)
+        if ((shape.submit_all != scene_.knows_submit_all && scene_.knows_sized_cq) ||
+            (shape.one_thread && scene_.knows_sized_cq && scene_.knows_submit_all &&
+             (shape.single_issuer != (asks_for_issuer && scene_.knows_single_issuer) ||
+              shape.defer_taskrun != (asks_for_issuer && scene_.knows_defer_taskrun))))
             fail("a ring forgoes what the kernel knows, or has what it does not know");
+        scene_.ring.disabled = shape.one_thread && shape.single_issuer;
+        scene_.ring.deferred = scene_.ring.disabled && shape.defer_taskrun;
         // A test may want a smaller one still.
         scene_.ring.sq_entries = std::min(scene_.ring.sq_entries, shape.sq_entries);
         scene_.ring.submit_all = shape.submit_all;

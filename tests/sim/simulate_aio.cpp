@@ -21,6 +21,7 @@ Outcome simulate_aio(const Scene& scene, SubjectPool& pool, History& history, bo
         setup.merge_limit = drawn.config.merge_limit;
         setup.signal_file = ioengine::SignalFile::open();
         setup.native_fsync = drawn.native_fsync;
+        setup.bell_fd = context.bell.fd();
         setup.submit_counters = &context.submit_counters;
         setup.poll_counters = &context.poll_counters;
         world.files.open_signal(setup.signal_file.fd());

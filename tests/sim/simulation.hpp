@@ -2,7 +2,8 @@
 //
 // Simulation: one scene from beginning to end, in one thread. At each tick chance picks who runs:
 // the user, an engine thread, the kernel, a worker, the closer. In the middle of a step, wherever
-// it calls the kernel, the clock or a callback, chance may let somebody else run as well.
+// it calls the kernel, the clock or a callback, chance may let somebody else run as well. The
+// engine has a submitter and a poller, or one thread for both roles: tests/sim/driving.hpp.
 //
 // A first part with faults, a second one without, in which everything must come to an end: if at
 // any time nobody can run and something is left, a wake-up was lost; if it takes too many ticks,
@@ -14,6 +15,7 @@
 #include "lib/lending.hpp"
 #include "tests/sim/closer.hpp"
 #include "tests/sim/contents.hpp"
+#include "tests/sim/driving.hpp"
 #include "tests/sim/failure.hpp"
 #include "tests/sim/history.hpp"
 #include "tests/sim/oracle.hpp"
@@ -30,6 +32,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace sim {
@@ -49,7 +52,7 @@ class Simulation {
         : scene_(scene), history_(begun(history, verbose)), pool_(pool),
           random_(scene.seed ^ 0x7469636bULL), world_(kernel_of(scene), scene.faults, scene.seed),
           contents_(world_, random_), sink_(scene_, history, random_.next()),
-          context_(config(), log_), driver_(make(scene_, world_, context_)),
+          context_(config(), log_), made_(make(scene_, world_, with_bell())), driver_(made_.get()),
           oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
           user_(scene_, world_, context_, entrance_, contents_, oracle_, pool, history,
                 random_.next()),
@@ -59,7 +62,7 @@ class Simulation {
                   scene.backend == Backend::uring),
           waiting_(
               {context_, entrance_, world_, history, oracle_, pool, user_, *driver_, poll_, side_},
-              scene_.waiters, random_.next()) {
+              scene_.waiters, scene_.threading == ioengine::Threading::split, random_.next()) {
         context_.callers_step = {
             [](void* self) {
                 auto& simulation = *static_cast<Simulation*>(self);
@@ -71,6 +74,10 @@ class Simulation {
             },
             this};
         watch();
+        if (scene_.threading != ioengine::Threading::split)
+            driving_.emplace(
+                DrivingSetting{scene_, context_, entrance_, world_, history, oracle_, pool, user_},
+                std::move(made_), random_.next());
     }
 
     Outcome run() {
@@ -96,6 +103,7 @@ class Simulation {
         kSink,
         kWaiting,
         kCloser,
+        kDriver,
         kActors
     };
     static constexpr unsigned kNestedMax = 3;
@@ -107,7 +115,7 @@ class Simulation {
     void without_faults();
     void when_nobody_can_run();
     void end();
-    bool over() const noexcept { return submitter_.left(); }
+    bool over() const noexcept { return driving_ ? driving_->left() : submitter_.left(); }
 
     // -- ticks -------------------------------------------------------------------------------
 
@@ -121,6 +129,8 @@ class Simulation {
     void draw_mood();
     void glance() const;
     void nobody_sleeps_over_work() const;
+    void driver_does_not_sleep_over_work() const;
+    void hear_bell();
 
     // -- watching ----------------------------------------------------------------------------
 
@@ -129,6 +139,7 @@ class Simulation {
         return history;
     }
     ioengine::ContextConfig config();
+    ioengine::IoSharedContext& with_bell();
     void watch();
     // Null for the engine's own signals.
     Subject* subject_of(std::uint64_t token);
@@ -149,7 +160,8 @@ class Simulation {
     ioengine::Log log_;  // says nothing
     ioengine::IoSharedContext context_;
     ioengine::Entrance entrance_{context_};
-    const std::unique_ptr<D> driver_;
+    std::unique_ptr<D> made_;  // until somebody has it who drives
+    D* const driver_;
     Oracle::Members merged_;  // of the slot that was asked for last
     Oracle oracle_;
     User user_;
@@ -159,6 +171,7 @@ class Simulation {
     ioengine::PollSide poll_;
     Poller<D> poller_;
     Waiting<D> waiting_;
+    std::optional<DrivingThread<D>> driving_;  // in place of submitter and poller
 
     bool calm_ = false;
     bool user_hands_over_ = false;  // inside a step of a caller
@@ -167,6 +180,7 @@ class Simulation {
     std::uint64_t progress_tick_ = 0;
     std::uint64_t calls_in_tick_ = 0;
     std::uint64_t looks_in_tick_ = 0;  // at the clock
+    std::uint64_t rings_ = 0;          // of the bell, as far as the world knows
     unsigned nested_ = 0;
     std::array<std::uint32_t, kActors> mood_{};
     std::uint64_t mood_ends_ = 0;

@@ -60,6 +60,8 @@ void Simulation<D>::without_faults() {
     history_.add(Event::calm);
     world_.calm();
     poller_.calm();
+    if (driving_)
+        driving_->calm();
     // Enough to need every slot again.
     user_.aim_at(oracle_.accepted_count() + (closer_.begun() ? 0 : 2 * scene_.config.depth + 8));
     const std::uint64_t bound = ticks_ + 100'000 + 400 * (oracle_.outstanding() + pool_.size());
@@ -110,7 +112,10 @@ void Simulation<D>::end() {
         fail("the engine's threads have left while a delivery is still to be run");
     if (!driver_->slots().all_free())
         fail("a slot is not free at the end");
-    driver_->close();
+    if (driving_)
+        driving_->finish();
+    else
+        driver_->close();
     if (world_.destroyed_with() != 0)
         fail("the kernel's context is destroyed with %zu operations in flight",
              world_.destroyed_with());
@@ -139,12 +144,16 @@ bool Simulation<D>::tick() {
         draw_mood();
     if ((ticks_ & 63) == 0)
         glance();
-    nobody_sleeps_over_work();
+    hear_bell();
+    if (driving_)
+        driver_does_not_sleep_over_work();
+    else
+        nobody_sleeps_over_work();
     world_.advance_to(world_.now_ns() + random_.below(scene_.tick_max_ns));
     if (scene_.backend == Backend::uring &&
         world_.faults().strikes(ioengine::Fault::submitter_exits))
         submitter_exits();
-    if (!calm_ && submitter_.parked() && random_.chance(scene_.wakes_ppm)) {
+    if (!calm_ && !driving_ && submitter_.parked() && random_.chance(scene_.wakes_ppm)) {
         submitter_.act();
         return true;
     }
@@ -162,6 +171,7 @@ void Simulation<D>::submitter_exits() {
 
 template <ioengine::Driver D>
 bool Simulation<D>::run_somebody() {
+    hear_bell();
     std::uint32_t total = 0;
     std::array<std::uint32_t, kActors> weights{};
     for (std::size_t i = 0; i < kActors; ++i) {
@@ -184,9 +194,11 @@ bool Simulation<D>::can_run(std::size_t actor) const {
     case kUser:
         return user_.runnable();
     case kSubmitter:
-        return submitter_.runnable();
+        return !driving_ && submitter_.runnable();
     case kPoller:
-        return poller_.runnable();
+        return !driving_ && poller_.runnable();
+    case kDriver:
+        return driving_ && driving_->runnable();
     case kKernel:
         return next_moment_ns() != world_.kNever;
     case kSink:
@@ -210,6 +222,9 @@ void Simulation<D>::run(std::size_t actor) {
     case kPoller:
         poller_.act();
         break;
+    case kDriver:
+        driving_->act(nested_);
+        break;
     case kKernel:
         world_.advance_to(next_moment_ns());
         break;
@@ -231,7 +246,8 @@ std::uint64_t Simulation<D>::next_moment_ns() const noexcept {
     std::uint64_t next = world_.next_due_ns();
     for (const std::uint64_t moment :
          {submitter_.wakes_at_ns(), poller_.wakes_at_ns(), closer_.wakes_at_ns(),
-          user_.thinks_until_ns(), waiting_.wakes_at_ns(world_.now_ns())})
+          user_.thinks_until_ns(), waiting_.wakes_at_ns(world_.now_ns()),
+          driving_ ? driving_->wakes_at_ns() : world_.kNever})
         if (moment > world_.now_ns())
             next = std::min(next, moment);
     return next;
@@ -276,7 +292,51 @@ void Simulation<D>::nobody_sleeps_over_work() const {
         fail("a wake-up was lost: requests are in the kernel, and nobody will reap them");
 }
 
+// The same for the one thread, whom a bell wakes.
+template <ioengine::Driver D>
+void Simulation<D>::driver_does_not_sleep_over_work() const {
+    if (nested_ != 0 || !driving_->sleeps_for_good() || world_.has_completion())
+        return;
+    // Called, and to hear of it: the bell is watched, or has been heard.
+    if (!context_.submitter.announced()) {
+        if (!world_.watches() && world_.next_due_ns() == world_.kNever)
+            fail("a wake-up was lost: the bell has rung, and the kernel does not watch it");
+        return;
+    }
+    if (waiting_.anybody_is_up())
+        return;
+    if (context_.backlog() != 0 && driver_->slots().any_released())
+        fail("a wake-up was lost: %llu requests wait in the queues, slots are free, the driver "
+             "sleeps",
+             static_cast<unsigned long long>(context_.backlog()));
+    if (driver_->slots().has_continuation() || driver_->slots().has_put_off())
+        fail("a wake-up was lost: requests are to go on, and the driver sleeps");
+    if (!context_.ready.empty())
+        fail("a wake-up was lost: finished requests wait for their notices, the driver sleeps");
+}
+
+// Somebody may have rung it: the kernel that watches it would know at once.
+template <ioengine::Driver D>
+void Simulation<D>::hear_bell() {
+    const std::uint64_t rings = context_.shared_counters.submitter_wakes.get();
+    if (!driving_ || rings == rings_)
+        return;
+    rings_ = rings;
+    world_.look_at_watched();
+    driving_->look_at_descriptor();
+}
+
 // -- watching --------------------------------------------------------------------------------
+
+template <ioengine::Driver D>
+ioengine::IoSharedContext& Simulation<D>::with_bell() {
+    if (scene_.threading == ioengine::Threading::split)
+        return context_;
+    if (const int rc = context_.bell.open(); rc != 0)
+        fail("no pipe for a bell: %s", std::strerror(-rc));
+    context_.submitter.ring_by(context_.bell);
+    return context_;
+}
 
 template <ioengine::Driver D>
 ioengine::ContextConfig Simulation<D>::config() {
@@ -288,6 +348,9 @@ ioengine::ContextConfig Simulation<D>::config() {
             fail("the engine goes round and round, and looks at the clock");
         simulation.seam();
         return simulation.world_.now_ns();
+    };
+    config.nap = [](void* self, std::int64_t nap_ns) {
+        static_cast<Simulation*>(self)->driving_->nap(nap_ns);
     };
     if (scene_.uses_sink) {
         config.sink = &Sink::take;
@@ -303,6 +366,10 @@ void Simulation<D>::watch() {
     ioengine::SimWatcher& watcher = world_.watcher;
     watcher.user = this;
     watcher.seam = [](void* self) { static_cast<Simulation*>(self)->seam(); };
+    if (scene_.threading != ioengine::Threading::split)
+        watcher.sleep = [](void* self, std::int64_t limit_ns) {
+            static_cast<Simulation*>(self)->driving_->sleep(limit_ns);
+        };
     watcher.called = [](void* self, ioengine::SimCall call, std::int64_t count, int answer) {
         static_cast<Simulation*>(self)->count_call(call, count, answer);
     };
@@ -373,8 +440,8 @@ void Simulation<D>::watch() {
 template <ioengine::Driver D>
 Subject* Simulation<D>::subject_of(std::uint64_t value) {
     const ioengine::Token token{value};
-    for (const ioengine::Signal signal :
-         {ioengine::Signal::nudge, ioengine::Signal::leave, ioengine::Signal::cancel})
+    for (const ioengine::Signal signal : {ioengine::Signal::nudge, ioengine::Signal::leave,
+                                          ioengine::Signal::cancel, ioengine::Signal::wake})
         if (token.value == ioengine::token_of(signal).value)
             return nullptr;
     if (token.slot() >= scene_.config.depth)
@@ -413,7 +480,7 @@ void Simulation<D>::count_call(ioengine::SimCall call, std::int64_t count, int a
     history_.add(call == ioengine::SimCall::submit ? Event::submit_call : Event::wait_call,
                  static_cast<std::uint64_t>(count), answer);
     if (call == ioengine::SimCall::submit)
-        oracle_.submit_called(answer, context_.poll_counters.reaped.get());
+        oracle_.submit_called(count, answer, context_.poll_counters.reaped.get());
     if (++calls_in_tick_ > 10'000)
         fail("%llu kernel calls without an end", static_cast<unsigned long long>(calls_in_tick_));
 }
@@ -427,6 +494,8 @@ void Simulation<D>::seam() {
     }
     if (!user_.is_short_of_memory() && world_.faults().strikes(ioengine::Fault::forked))
         fork();
+    if (driving_ && !user_.is_short_of_memory() && driving_->preempt(nested_, scene_.preempt_ppm))
+        return;
     if (nested_ >= kNestedMax || user_.is_short_of_memory() || !random_.chance(scene_.seam_ppm))
         return;
     ++nested_;

@@ -6,8 +6,10 @@
 #include "tests/sim/failure.hpp"
 #include "tests/support/scarce_memory.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 namespace sim {
@@ -51,7 +53,9 @@ void User::act() {
         make_a_mistake();
         return;
     }
-    if (random_.chance(scene_.merges_ppm))
+    if (random_.chance(scene_.cancels_ppm))
+        cancel();
+    else if (random_.chance(scene_.merges_ppm))
         submit_neighbours();
     else
         submit_new(false);
@@ -97,7 +101,8 @@ Acceptance User::try_submit(std::vector<Subject*>& subjects) {
 // Now and then there is no memory for a block of the queue, if it needs one.
 template <class Submit>
 Acceptance User::enter(std::vector<Subject*>& subjects, Submit&& submit) {
-    auto* const outer = std::exchange(pushing_, &subjects);  // a callback may come in between
+    Pushing mine{subjects};
+    Pushing* const outer = std::exchange(pushing_, &mine);  // a callback may come in between
     const bool scarce = !short_of_memory_ && world_.faults().strikes(Fault::allocation_fails);
     Acceptance acceptance;
     if (scarce) {
@@ -110,10 +115,59 @@ Acceptance User::enter(std::vector<Subject*>& subjects, Submit&& submit) {
     } else {
         acceptance = submit();
     }
-    if (acceptance && pushing_ == &subjects)
+    if (acceptance)
         push_succeeded();
+    if (acceptance)
+        known_[known_count_++ % known_.size()] = {acceptance.handle(), mine.number};
     pushing_ = outer;
     return acceptance;
+}
+
+void User::submit_own(ioengine::SimRandom& random, std::uint32_t& word, std::uint32_t& staged,
+                      std::vector<Subject*>& mine) {
+    Subject* const subject = think();
+    if (subject == nullptr)
+        return;
+    const bool silent = random.coin();
+    if (silent) {
+        subject->complete = nullptr;
+        subject->flags = subject->asked_flags;  // nobody to be told early
+    }
+    if (!entrance_.submit_counted(*subject, Channel::automatic, word, &staged)) {
+        forget(*subject);
+        return;
+    }
+    oracle_.accepted(*subject, silent);
+    if (silent)
+        mine.push_back(subject);
+}
+
+void User::cancel() {
+    auto order = std::make_unique<ioengine::CancelOrder>();
+    using Kind = ioengine::CancelOrder::Kind;
+    order->kind = random_.chance(20'000)    ? Kind::all
+                  : random_.chance(100'000) ? Kind::file
+                                            : Kind::one;
+    std::uint64_t wanted = 0;
+    if (order->kind == Kind::file) {
+        order->fd = any_file().fd;
+    } else if (order->kind == Kind::one) {
+        if (known_count_ == 0)
+            return;
+        const Known& known = known_[random_.below(std::min<std::uint64_t>(known_count_, 8))];
+        order->one = known.handle;
+        wanted = known.number;
+    }
+    for (std::size_t i = 0; i < pool_.size(); ++i) {
+        Subject& subject = pool_.at(i);
+        if (subject.state == Subject::State::engine &&
+            (order->kind == Kind::one    ? subject.number == wanted
+             : order->kind == Kind::file ? subject.file == order->fd
+                                         : true))
+            oracle_.ordered(subject);
+    }
+    history_.add(Event::ordered, wanted, static_cast<std::int64_t>(order->kind), order->fd);
+    context_.cancel(std::move(order));
 }
 
 void User::submit_neighbours() {
@@ -281,6 +335,12 @@ void User::complete(ioengine::Request* request) noexcept {
 }
 
 void User::on_notice(Subject& subject) {
+    const bool early = (subject.flags & ioengine::kFlagEarlyResult) != 0;
+    if (early && subject.notice() == ioengine::Notice::result) {
+        oracle_.told(subject);
+        world_.seam();
+        return;
+    }
     oracle_.notice(subject);
     const std::uint64_t token = subject.entered ? subject.token : 0;
     world_.seam();
@@ -290,6 +350,8 @@ void User::on_notice(Subject& subject) {
         history_.add(Event::stale, token);
         world_.repeat_stale({token, random_.pick(kResults)});
     }
+    if (random_.chance(scene_.cancels_ppm / 4))
+        cancel();
     const bool submits = random_.chance(scene_.callback_submits_ppm) && !is_satisfied();
     if (submits && random_.coin()) {
         // The same one again, right here.

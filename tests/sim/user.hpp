@@ -14,6 +14,7 @@
 
 #include <ioengine/error.hpp>
 
+#include <array>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -46,9 +47,11 @@ class User {
 
     // What it is submitting is in its queue, and will be handed over before push() returns.
     void push_succeeded() {
-        if (pushing_ != nullptr)
-            for (Subject* const subject : *std::exchange(pushing_, nullptr))
-                oracle_.accepted(*subject);
+        if (pushing_ == nullptr || pushing_->number != 0)
+            return;
+        for (Subject* const subject : pushing_->subjects)
+            oracle_.accepted(*subject);
+        pushing_->number = pushing_->subjects.front()->number;
     }
 
     // -- for threads that wait ---------------------------------------------------------------
@@ -59,6 +62,10 @@ class User {
     }
     // A request that is well described, or null.
     Subject* think();
+    // One of a thread's own, counted by `word` until that waits for it; half of them without a
+    // completion function, to be noticed by that thread: those go to `mine`.
+    void submit_own(ioengine::SimRandom& random, std::uint32_t& word, std::uint32_t& staged,
+                    std::vector<Subject*>& mine);
     // It was refused.
     void forget(Subject& subject) {
         contents_.let_go(subject);
@@ -77,6 +84,8 @@ class User {
     ioengine::Acceptance try_submit(std::vector<Subject*>& subjects);
     template <class Submit>
     ioengine::Acceptance enter(std::vector<Subject*>& subjects, Submit&& submit);
+    // An order to cancel: what a handle names, perhaps an old one; a descriptor's; all.
+    void cancel();
     void refused(Subject& subject, ioengine::ErrorCode code, std::uint32_t seen, bool in_callback);
     void make_a_mistake();
     void submit_twice();
@@ -110,10 +119,22 @@ class User {
     std::uint64_t vain_attempts_left_ = 0;
     std::uint64_t payloads_ = 0;
     std::uint64_t thinks_until_ns_ = 0;
-    std::uint32_t full_in_row_ = 0;             // refusals; it gives up for a while after some
-    std::uint64_t noticed_when_full_ = 0;       // and goes on after another notice
-    Subject* waiting_ = nullptr;                // for a place in its queue
-    std::vector<Subject*>* pushing_ = nullptr;  // inside push(), not yet told to the oracle
+    std::uint32_t full_in_row_ = 0;        // refusals; it gives up for a while after some
+    std::uint64_t noticed_when_full_ = 0;  // and goes on after another notice
+    Subject* waiting_ = nullptr;           // for a place in its queue
+    // Inside push().
+    struct Pushing {
+        std::vector<Subject*>& subjects;
+        std::uint64_t number = 0;  // of the first of them, once the oracle has been told
+    };
+    Pushing* pushing_ = nullptr;
+    // Handles that it keeps, and the number of the request that each names.
+    struct Known {
+        ioengine::RequestHandle handle;
+        std::uint64_t number = 0;
+    };
+    std::array<Known, 8> known_{};
+    std::uint64_t known_count_ = 0;
     // The last plain transfer: what can lie right behind it.
     struct Last {
         ioengine::IOAction action = ioengine::IOAction::none;

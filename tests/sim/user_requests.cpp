@@ -221,6 +221,12 @@ void User::prepare(Subject& subject) noexcept {
     else if (ioengine::is_read(subject.asked))
         fill_with(subject, 0x11);
     subject.flags = subject.asked_flags;
+    if (!is_neighbour_ && random_.chance(scene_.deadlines_ppm)) {
+        constexpr std::uint64_t kSpans[] = {1, 3'000, 60'000, 2'000'000, 1'000'000'000};
+        subject.deadline_ns = world_.now_ns() + 1 + random_.below(random_.pick(kSpans));
+        if (ioengine::moves_bytes(subject.asked) && random_.coin())
+            subject.flags |= ioengine::kFlagEarlyResult;
+    }
     if (is_neighbour_) {
         subject.channel = last_.channel;
         subject.io_priority = last_.priority;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // Waiting: threads of the user's that submit a few requests and wait for them, as Group does, each
-// a state machine. Their part of wait() is the engine's own lib/waiter.hpp; they decide when it may
-// go on, as a futex and a kernel would.
+// a state machine. Their part of wait() is the engine's own lib/waiter.hpp, or, where one thread
+// drives, the Parker of lib/one_thread_runner.hpp; they decide when it may go on, as a futex and a
+// kernel would.
 #pragma once
 
 #include "drivers/sim/world.hpp"
 #include "lib/entrance.hpp"
+#include "lib/one_thread_runner.hpp"
 #include "lib/poller.hpp"
 #include "lib/waiter.hpp"
 #include "tests/sim/failure.hpp"
@@ -40,8 +42,10 @@ struct WaitingSetting {
 template <ioengine::Driver D>
 class WaitingThread {
   public:
-    WaitingThread(const WaitingSetting<D>& setting, std::uint64_t number, std::uint64_t seed)
-        : at_(setting), number_(number), random_(seed) {}
+    // `reaps`: where there are a submitter and a poller, whose roles it may take.
+    WaitingThread(const WaitingSetting<D>& setting, std::uint64_t number, bool reaps,
+                  std::uint64_t seed)
+        : at_(setting), number_(number), reaps_(reaps), random_(seed) {}
 
     bool idle() const noexcept { return state_ == State::idle; }
     // Will act by itself, or has queued what it alone will hand over.
@@ -54,7 +58,8 @@ class WaitingThread {
         case State::idle:
             return at_.user.wants_more() && at_.pool.idle() != 0;
         case State::parked:
-            return waiter_->is_called(waiter_word().prepare()) || late();
+            return late() || (parker_ ? waiter_word().prepare() != parker_->seen()
+                                      : waiter_->is_called(waiter_word().prepare()));
         case State::sleeping:
             return at_.world.has_completion() || late();
         default:
@@ -82,7 +87,8 @@ class WaitingThread {
             step();
             break;
         case State::parked:
-            waiter_->unpark();
+            if (waiter_)
+                waiter_->unpark();
             state_ = State::stepping;
             break;
         case State::sleeping:
@@ -119,20 +125,7 @@ class WaitingThread {
             state_ = mine_.empty() && waiter_word().done() ? State::idle : State::beginning;
             return;
         }
-        Subject* const subject = at_.user.think();
-        if (subject == nullptr)
-            return;
-        const bool silent = random_.coin();
-        if (silent)
-            subject->complete = nullptr;
-        using ioengine::Channel;
-        if (!at_.entrance.submit_counted(*subject, Channel::automatic, word_, &staged_)) {
-            at_.user.forget(*subject);
-            return;
-        }
-        at_.oracle.accepted(*subject, silent);
-        if (silent)
-            mine_.push_back(subject);
+        at_.user.submit_own(random_, word_, staged_, mine_);
     }
 
     void begin() {
@@ -145,12 +138,17 @@ class WaitingThread {
         const bool limited = random_.chance(200'000);
         const std::uint64_t limit_ns = random_.pick(kLimits);
         ends_at_ns_ = limited ? at_.world.now_ns() + limit_ns : at_.world.kNever;
-        waiter_.emplace(at_.context, at_.poll, at_.submit, at_.driver, nullptr,
-                        ioengine::WaitCall{waiter_word(), one_of_mine(), std::exchange(staged_, 0),
-                                           limited ? static_cast<std::int64_t>(limit_ns) : -1,
-                                           random_.chance(200'000)},
-                        at_.driver.limits_waits());
+        const ioengine::WaitCall call{waiter_word(), one_of_mine(), std::exchange(staged_, 0u),
+                                      limited ? static_cast<std::int64_t>(limit_ns) : -1,
+                                      random_.chance(200'000)};
         at_.history.add(Event::wait_begins, number_);
+        if (!reaps_) {
+            parker_.emplace(at_.context, call);
+            parker_->begin();
+            return;
+        }
+        waiter_.emplace(at_.context, at_.poll, at_.submit, at_.driver, nullptr, call,
+                        at_.driver.limits_waits());
         waiter_->begin();
     }
 
@@ -162,7 +160,10 @@ class WaitingThread {
 
     void step() {
         using Then = typename ioengine::Waiter<D>::Next;
-        const Then next = waiter_->next();
+        const Then next = !parker_           ? waiter_->next()
+                          : !parker_->next() ? Then::end
+                          : late()           ? Then::again
+                                             : Then::park;
         at_.history.add(Event::wait_step, number_, static_cast<std::int64_t>(next));
         if (next == Then::park)
             state_ = State::parked;
@@ -174,9 +175,13 @@ class WaitingThread {
 
     void end() {
         const bool done = waiter_word().done();
-        waiter_->end();
+        if (parker_)
+            parker_->end();
+        else
+            waiter_->end();
         at_.history.add(Event::wait_ends, number_, done);
         waiter_.reset();
+        parker_.reset();
         state_ = State::beginning;
         if (done)
             collect();
@@ -194,6 +199,7 @@ class WaitingThread {
 
     const WaitingSetting<D> at_;
     const std::uint64_t number_;
+    const bool reaps_;
     ioengine::SimRandom random_;
     State state_ = State::idle;
     bool on_stack_ = false;
@@ -203,16 +209,17 @@ class WaitingThread {
     std::uint64_t ends_at_ns_ = ioengine::SimWorld::kNever;
     std::vector<Subject*> mine_;  // without a callback
     std::optional<ioengine::Waiter<D>> waiter_;
+    std::optional<ioengine::Parker> parker_;
 };
 
 // All of them, as one actor.
 template <ioengine::Driver D>
 class Waiting {
   public:
-    Waiting(const WaitingSetting<D>& setting, std::uint32_t threads, std::uint64_t seed)
+    Waiting(const WaitingSetting<D>& setting, std::uint32_t threads, bool reaps, std::uint64_t seed)
         : random_(seed) {
         for (std::uint32_t i = 0; i < threads; ++i)
-            threads_.emplace_back(setting, i + 1, random_.next());
+            threads_.emplace_back(setting, i + 1, reaps, random_.next());
     }
 
     bool idle() const noexcept {

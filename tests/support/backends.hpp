@@ -14,12 +14,15 @@
 #define IOENGINE_TESTS_SUPPORT_BACKENDS_HPP
 
 #include "tests/support/catch.hpp"
+#include "tests/support/wait.hpp"
 
 #include <ioengine/ioengine.hpp>
 
 #include <cstdlib>
 #include <cstring>
+#include <pthread.h>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace test {
@@ -53,13 +56,41 @@ inline void require_backend(ioengine::Backend backend) {
 
 using Context = ioengine::IOContext<>;
 
+// Is the suite to run with contexts that a thread of the host's drives, where a test does not say
+// otherwise? IOENGINE_TEST_THREADING=caller.
+inline bool drives_contexts() {
+    const char* const asked = std::getenv("IOENGINE_TEST_THREADING");
+    return asked != nullptr && std::strcmp(asked, "caller") == 0;
+}
+
+constexpr char kDriverName[] = "test-driver";
+// Drives it to its end, which comes with its shutdown; and touches it no more after that, so that
+// nobody has to join it. Returns once it is the driver.
+inline void drive(ioengine::Engine* engine) {
+    Latch drives(1);
+    std::thread([engine, &drives] {
+        ::pthread_setname_np(::pthread_self(), kDriverName);
+        auto report = ioengine::abi::engine_run(engine, ioengine::Run::now, 0);
+        drives.count_down();
+        while (report.code == ioengine::ErrorCode::none)
+            report = ioengine::abi::engine_run(engine, ioengine::Run::once, 0);
+    }).detach();
+    drives.wait("waiting for a thread to drive a context");
+}
+
 // A context on this backend. That the probe found it and it then cannot be made is a failure.
 inline Context make_context(ioengine::Backend backend, ioengine::Options options = {}) {
     options.backend = backend;
+    const bool driven = drives_contexts() && options.threading == ioengine::Threading::split &&
+                        options.lending == ioengine::Lending::callbacks;
+    if (driven)
+        options.threading = ioengine::Threading::caller;
     auto made = Context::create(options);
     if (!made)
         FAIL("create(" << ioengine::backend_name(backend) << "): " << made.error().message << "; "
                        << made.error().hint);
+    if (driven)
+        drive(made->engine());
     return *std::move(made);
 }
 
@@ -69,16 +100,24 @@ inline Context make_context(ioengine::Backend backend, std::uint32_t depth) {
     return make_context(backend, options);
 }
 
-// Does one engine thread hold both roles, where a test does not say otherwise?
+// Does one thread hold both roles, where a test does not say otherwise?
 inline bool one_thread() {
     const char* const asked = std::getenv("IOENGINE_THREADING");
-    return asked != nullptr && std::strcmp(asked, "owner") == 0;
+    return drives_contexts() || (asked != nullptr && std::strcmp(asked, "owner") == 0);
 }
 
 // For what a submitter and a poller do beside each other.
 inline void require_two_threads() {
     if (one_thread())
         SKIP_TEST("one thread holds both roles: what holds it up holds up all");
+}
+
+// Is it switched off for the whole run, as an older kernel would lack it?
+inline bool is_disabled(const char* feature) {
+    const char* const list = std::getenv("IOENGINE_DISABLE");
+    return list != nullptr &&
+           (',' + std::string(list) + ',').find(',' + std::string(feature) + ',') !=
+               std::string::npos;
 }
 
 // What the report says of a feature.

@@ -21,7 +21,7 @@ zero=(--target /dev/zero)
 help_names_every_option() {
     succeeds "$bench" --help
     local option
-    for option in target size rw bs depth producers mode backend threading lending merge spin \
+    for option in target size rw bs depth producers mode backend threading lending ring merge fixed spin \
         time requests verify compare json plot; do
         grep -q -- "--$option" "$out" || {
             printf -- '--%s is missing\n' "$option"
@@ -36,7 +36,7 @@ json_has_the_schema() {
     local backend=$1
     [ "$backend" = null ] || needs_backend "$backend"
     succeeds "$bench" "${zero[@]}" --backend "$backend" --requests 3000 --json
-    has_members /results/0 string name backend threading lending
+    has_members /results/0 string name backend threading lending ring
     has_members /results/0 number iops mb_per_s p50_us p90_us p99_us p999_us p9999_us \
         cpu_us_per_io ctxsw_per_io errors verified_blocks
     value /ratios object
@@ -44,6 +44,7 @@ json_has_the_schema() {
     [ "$(value /results/0/backend)" = "$backend" ]
     [ "$(value /results/0/threading)" = split ]
     [ "$(value /results/0/lending)" = callbacks ]
+    [ "$(value /results/0/ring)" = default ]
     [ "$(value /results/0/requests)" = 3000 ]
     [ "$(value /results/0/errors)" = 0 ]
     at_least "$(value /results/0/iops)" 1
@@ -164,6 +165,19 @@ is_picture() {
     not grep -qE '(nan|inf)"' "$1"
 }
 
+sqpoll_keeps_the_data() {
+    local threading
+    needs_backend uring
+    for threading in split owner caller; do
+        succeeds "$bench" --target new.dat --size 2M --rw randrw --depth 8 --requests 2000 \
+            --threading "$threading" --ring sqpoll --verify --json
+        [ "$(value /results/0/ring)" = sqpoll ]
+        [ "$(value /results/0/backend)" = uring ]
+        [ "$(value /results/0/requests)" = 2000 ]
+        [ "$(value /results/0/errors)" = 0 ]
+    done
+}
+
 merging_and_spinning_keep_the_data() {
     succeeds "$bench" --target new.dat --size 2M --rw write --depth 16 --requests 4000 --merge on \
         --verify --json
@@ -174,6 +188,17 @@ merging_and_spinning_keep_the_data() {
         --verify --json
     [ "$(value /workload/spin_us)" = 50 ]
     [ "$(value /results/0/errors)" = 0 ]
+}
+
+registered_ones_keep_the_data() {
+    local threading
+    for threading in split owner caller; do
+        succeeds "$bench" --target new.dat --size 2M --rw randrw --depth 8 --requests 2000 \
+            --threading "$threading" --fixed on --verify --json
+        [ "$(value /workload/fixed)" = true ]
+        [ "$(value /results/0/requests)" = 2000 ]
+        [ "$(value /results/0/errors)" = 0 ]
+    done
 }
 
 plot_is_a_picture() {
@@ -226,6 +251,8 @@ check "the table has every column and no escape sequences" table_has_all_columns
 check "failing requests are counted, the first is named, the exit code is 1" \
     failing_requests_exit_1
 check "--merge and --spin carry every request, with its data" merging_and_spinning_keep_the_data
+check "--fixed carries every request, with its data" registered_ones_keep_the_data
+check "--ring sqpoll carries every request in each threading" sqpoll_keeps_the_data
 check "--plot draws the run" plot_is_a_picture
 check "suite judges its cells and writes a table, JSON and a picture" \
     suite_writes_table_json_and_picture
@@ -246,6 +273,8 @@ refuses --target
 refuses '--nonsense' "${zero[@]}" --nonsense
 refuses 'supported: chain|wait|wake' "${zero[@]}" --mode sleep
 refuses 'supported: split|owner|caller' "${zero[@]}" --threading both
+refuses 'supported: default|sqpoll' "${zero[@]}" --ring both
+refuses '--ring sqpoll is for io_uring' "${zero[@]}" --ring sqpoll --backend aio
 refuses '--lending' "${zero[@]}" --threading owner --lending none
 refuses '--threading caller' "${zero[@]}" --threading caller --mode wake
 refuses '--threading caller' "${zero[@]}" --threading caller --mode wait --producers 2 --depth 4

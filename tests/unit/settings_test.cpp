@@ -40,6 +40,9 @@ constexpr Limits kLimits[] = {
     {&Options::write_budget, "write_budget", 1, 1u << 20},
     {&Options::merge_limit, "merge_limit", 1, 1u << 30},
     {&Options::spin_us, "spin_us", 0, 10'000},
+    {&Options::registered_buffers, "registered_buffers", 0, 16384},
+    {&Options::registered_files, "registered_files", 0, 32768},
+    {&Options::sqpoll_idle_ms, "sqpoll_idle_ms", 1, 60'000},
 };
 
 // What a log was told, most recent last.
@@ -121,6 +124,59 @@ TEST_CASE("the environment's lending replaces the default, and nothing else", "[
     REQUIRE(lending_of(options, environment, disabled, log) == Lending::callbacks);
     disabled.add(Feature::callback_lending);
     REQUIRE(lending_of(options, environment, disabled, log) == Lending::none);
+}
+
+TEST_CASE("the environment's ring replaces the default, and needs nothing", "[settings][G7]") {
+    Options options;
+    Environment environment;
+    FeatureSet disabled;
+    Messages messages;
+    REQUIRE(ring_wish(options, environment, {}, messages.log).mode == RingMode::interrupts);
+    REQUIRE_FALSE(ring_wish(options, environment, {}, messages.log).is_needed());
+    environment.ring = "sqpoll";
+    const RingWish tried = ring_wish(options, environment, {}, messages.log);
+    REQUIRE(tried.mode == RingMode::sqpoll);
+    REQUIRE(tried.by_environment);
+    REQUIRE_FALSE(tried.is_needed());
+    REQUIRE(tried.idle_ms == options.sqpoll_idle_ms);
+    disabled.add(Feature::sqpoll);
+    REQUIRE(ring_wish(options, environment, disabled, messages.log).mode == RingMode::interrupts);
+    options.ring = RingMode::sqpoll;
+    const RingWish asked = ring_wish(options, environment, disabled, messages.log);
+    REQUIRE(asked.mode == RingMode::sqpoll);
+    REQUIRE_FALSE(asked.by_environment);
+    REQUIRE(asked.is_needed());
+    REQUIRE(messages.texts.empty());
+    options.ring = RingMode::interrupts;
+    environment.ring = "both";
+    REQUIRE(ring_wish(options, environment, {}, messages.log).mode == RingMode::interrupts);
+    REQUIRE(messages.texts.size() == 1);
+    RingWish attached;
+    attached.attach_fd = 3;
+    REQUIRE(attached.is_needed());
+}
+
+TEST_CASE("a ring mode is for io_uring, and a CPU for a thread of the kernel's", "[settings][G7]") {
+    Options options;
+    options.ring = RingMode::sqpoll;
+    options.sqpoll_cpu = 3;
+    for (const Backend backend : {Backend::automatic, Backend::uring}) {
+        options.backend = backend;
+        REQUIRE(passes(options));
+    }
+    for (const Backend backend : {Backend::aio, Backend::null}) {
+        options.backend = backend;
+        REQUIRE_FALSE(passes(options));
+    }
+    options.backend = Backend::automatic;
+    options.sqpoll_cpu = -2;
+    REQUIRE_FALSE(passes(options));
+    options.sqpoll_cpu = 0;
+    options.ring = RingMode::interrupts;
+    REQUIRE_FALSE(passes(options));
+    options.sqpoll_cpu = -1;
+    options.ring = static_cast<RingMode>(2);
+    REQUIRE_FALSE(passes(options));
 }
 
 TEST_CASE("values beyond an enum, two takers of callbacks, a long thread name are refused",

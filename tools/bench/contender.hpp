@@ -17,6 +17,7 @@ struct Identity {
     std::string backend;
     std::string threading;
     std::string lending;
+    std::string ring = "default";
     std::string note;  // flags in force, what could not be had
 };
 

@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -45,8 +46,10 @@ using Event = ioengine::IOEvent<OnDone>;
 // The requests of one slice.
 class EngineLoad {
   public:
-    EngineLoad(Context& io, Session& session, int fd, Mode mode)
-        : io_(io), session_(session), fd_(fd), mode_(mode) {
+    // `file` and `memory`: registered ones, or nothing.
+    EngineLoad(Context& io, Session& session, const ioengine::FileHandle& file,
+               const ioengine::BufferHandle& memory, Mode mode)
+        : io_(io), session_(session), file_(file), memory_(memory), mode_(mode) {
         for (Lane& lane : session.lanes())
             events_.emplace_back(OnDone{this, &lane});
     }
@@ -137,9 +140,13 @@ class EngineLoad {
     void prepare(ioengine::Request& request, const Lane& lane) const noexcept {
         const std::uint32_t bytes = lane.stream->block_bytes();
         if (lane.write)
-            request.prepare_write(fd_, lane.buffer, bytes, lane.offset);
+            request.prepare_write(file_.fd, lane.buffer, bytes, lane.offset);
         else
-            request.prepare_read(fd_, lane.buffer, bytes, lane.offset);
+            request.prepare_read(file_.fd, lane.buffer, bytes, lane.offset);
+        if (file_.place != 0)
+            request.use(file_);
+        if (memory_.place != 0)
+            request.use(memory_);
     }
 
     // False, and the lane has retired, if the engine said no.
@@ -155,7 +162,8 @@ class EngineLoad {
     Context& io_;
     Session& session_;
     std::deque<Event> events_;  // by the index of their lane; never moved
-    const int fd_;
+    const ioengine::FileHandle file_;
+    const ioengine::BufferHandle memory_;
     const Mode mode_;
 };
 
@@ -173,6 +181,7 @@ class EngineContender : public Contender {
         identity_.name = name;
         identity_.threading = threading_name(options.threading);
         identity_.lending = lending_name(options.lending);
+        identity_.ring = ring_name(options.ring);
     }
 
     const Identity& identity() const noexcept override { return identity_; }
@@ -188,7 +197,20 @@ class EngineContender : public Contender {
 
         const unsigned streams = asked.has_producers() ? asked.producers : 1;
         Session session(workload_, slice, streams);
-        EngineLoad load(io, session, workload_.target.fd(), asked.mode);
+        std::optional<ioengine::RegisteredFiles> files;
+        std::optional<ioengine::RegisteredBuffers> buffers;
+        ioengine::FileHandle file;
+        ioengine::BufferHandle memory;
+        file.fd = workload_.target.fd();
+        if (asked.fixed) {
+            file = files.emplace(value_of(io.register_files({file.fd})))[0];
+            const ioengine::Bytes all(workload_.arena.data(), workload_.arena.size());
+            memory = buffers.emplace(value_of(io.register_buffers({all})))[0];
+            identity_.note += files->in_force() ? ", registered file" : ", file not registered";
+            identity_.note +=
+                buffers->in_force() ? ", registered buffers" : ", buffers not registered";
+        }
+        EngineLoad load(io, session, file, memory, asked.mode);
         std::vector<std::jthread> producers;
         Measurement measured = session.measure(slice, identity_.name, live, [&] {
             if (asked.threading == ioengine::Threading::caller) {
@@ -217,12 +239,20 @@ class EngineContender : public Contender {
         options.depth = options_.depth;
         options.threading = options_.threading;
         options.lending = options_.lending;
+        options.ring = options_.ring;
         options.merge = options_.merge;
         options.spin_us = options_.spin_us;
         options.disable = disable_.c_str();
         options.queue_limit = std::max(options.queue_limit, options_.depth);
         options.event_pool = 1;  // every event is our own
         return options;
+    }
+
+    template <class T>
+    static T value_of(ioengine::Expected<T> made) {
+        if (!made)
+            throw unavailable(made.error());
+        return *std::move(made);
     }
 
     static Failure unavailable(const ioengine::Error& error) {

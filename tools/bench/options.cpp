@@ -41,7 +41,9 @@ constexpr std::array<Choice<ioengine::Lending>, 3> kLendings = {
     {{"callers", ioengine::Lending::callers},
      {"callbacks", ioengine::Lending::callbacks},
      {"none", ioengine::Lending::none}}};
-constexpr std::array<Choice<bool>, 2> kMerges = {{{"on", true}, {"off", false}}};
+constexpr std::array<Choice<ioengine::RingMode>, 2> kRings = {
+    {{"default", ioengine::RingMode::interrupts}, {"sqpoll", ioengine::RingMode::sqpoll}}};
+constexpr std::array<Choice<bool>, 2> kOnOff = {{{"on", true}, {"off", false}}};
 enum class Peer : std::uint8_t { raw, fio, strict };
 constexpr std::array<Choice<Peer>, 3> kPeers = {
     {{"raw", Peer::raw}, {"fio", Peer::fio}, {"strict", Peer::strict}}};
@@ -105,7 +107,9 @@ struct Words {
     std::string backend = "auto";
     std::string threading = "split";
     std::string lending = "callbacks";
+    std::string ring = "default";
     std::string merge = "off";
+    std::string fixed = "off";
     std::vector<std::string> compare;
     std::uint64_t size_bytes = 0;
     std::uint64_t block_bytes = 4096;
@@ -162,9 +166,20 @@ void declare_engine(CLI::App& app, BenchOptions& options, Words& words) {
         ->check(one_of(kLendings))
         ->type_name("")
         ->capture_default_str();
+    app.add_option("--ring", words.ring,
+                   "default: threads of the engine enter the kernel; sqpoll: a thread of the "
+                   "kernel's takes submissions, io_uring only")
+        ->check(one_of(kRings))
+        ->type_name("")
+        ->capture_default_str();
     app.add_option("--merge", words.merge,
                    "whether neighbours that wait together go to the kernel as one")
-        ->check(one_of(kMerges))
+        ->check(one_of(kOnOff))
+        ->type_name("")
+        ->capture_default_str();
+    app.add_option("--fixed", words.fixed,
+                   "whether file and buffers are registered with the kernel, as those of raw are")
+        ->check(one_of(kOnOff))
         ->type_name("")
         ->capture_default_str();
     app.add_option("--spin", options.spin_us,
@@ -204,7 +219,9 @@ void take_words(const CLI::App& app, const Words& words, BenchOptions& options) 
     options.backend = value_of(kBackends, words.backend);
     options.threading = value_of(kThreadings, words.threading);
     options.lending = value_of(kLendings, words.lending);
-    options.merge = value_of(kMerges, words.merge);
+    options.ring = value_of(kRings, words.ring);
+    options.merge = value_of(kOnOff, words.merge);
+    options.fixed = value_of(kOnOff, words.fixed);
     if (app.count("--size") != 0)
         options.size_bytes = words.size_bytes;
     for (const std::string& word : words.compare) {
@@ -244,6 +261,9 @@ void check_together(const BenchOptions& options) {
         (options.mode == Mode::wake || options.producers > 1))
         throw Failure(kExitUsage, "--threading caller has one thread, which submits and drives: "
                                   "use --mode chain, or wait with one producer");
+    if (options.ring != ioengine::RingMode::interrupts &&
+        (options.backend == ioengine::Backend::aio || options.backend == ioengine::Backend::null))
+        throw Failure(kExitUsage, "--ring sqpoll is for io_uring: use --backend uring or auto");
     const bool null = options.backend == ioengine::Backend::null;
     if (null && options.verify)
         throw Failure(kExitUsage, "--verify needs a backend that moves data, not null");
@@ -285,6 +305,10 @@ const char* threading_name(ioengine::Threading threading) noexcept {
 
 const char* lending_name(ioengine::Lending lending) noexcept {
     return name_in(kLendings, lending);
+}
+
+const char* ring_name(ioengine::RingMode ring) noexcept {
+    return name_in(kRings, ring);
 }
 
 }  // namespace bench

@@ -29,8 +29,10 @@ struct BenchOptions {
     ioengine::Backend backend = ioengine::Backend::automatic;
     ioengine::Threading threading = ioengine::Threading::split;
     ioengine::Lending lending = ioengine::Lending::callbacks;
+    ioengine::RingMode ring = ioengine::RingMode::interrupts;
     bool merge = false;
     std::uint32_t spin_us = 0;
+    bool fixed = false;          // registered file and buffers
     double seconds = 5;          // of each contender; meaningless if requests is not 0
     std::uint64_t requests = 0;  // of each contender
     bool verify = false;
@@ -52,6 +54,7 @@ std::optional<BenchOptions> parse_options(int argc, char** argv);
 const char* rw_name(Rw rw) noexcept;
 const char* mode_name(Mode mode) noexcept;
 const char* threading_name(ioengine::Threading threading) noexcept;
+const char* ring_name(ioengine::RingMode ring) noexcept;
 const char* lending_name(ioengine::Lending lending) noexcept;
 
 }  // namespace bench

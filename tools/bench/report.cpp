@@ -40,6 +40,8 @@ std::string workload_lines(const Report& report) {
         text += format(", %u producers", asked.producers);
     if (asked.merge)
         text += ", merging";
+    if (asked.fixed)
+        text += ", registered file and buffers";
     if (asked.spin_us != 0)
         text += format(", spinning up to %u us", asked.spin_us);
     text += format(", seed %llu\n\n", static_cast<unsigned long long>(report.seed));
@@ -64,6 +66,7 @@ nlohmann::ordered_json outcome_json(const Report& report, const Outcome& outcome
     json["backend"] = outcome.identity.backend;
     json["threading"] = outcome.identity.threading;
     json["lending"] = outcome.identity.lending;
+    json["ring"] = outcome.identity.ring;
     json["iops"] = total.iops();
     json["mb_per_s"] = mb_per_s(outcome, report.options);
     json["p50_us"] = percentile_us(outcome, 0.5);
@@ -116,10 +119,11 @@ std::string to_json(const Report& report) {
                       {"filesystem", report.target.filesystem()},
                       {"size_bytes", report.target.size_bytes()},
                       {"access", report.target.access()}};
-    json["workload"] = {
-        {"rw", rw_name(asked.rw)},      {"block_bytes", asked.block_bytes}, {"depth", asked.depth},
-        {"producers", asked.producers}, {"mode", mode_name(asked.mode)},    {"merge", asked.merge},
-        {"spin_us", asked.spin_us},     {"verify", asked.verify},           {"seed", report.seed}};
+    json["workload"] = {{"rw", rw_name(asked.rw)},       {"block_bytes", asked.block_bytes},
+                        {"depth", asked.depth},          {"producers", asked.producers},
+                        {"mode", mode_name(asked.mode)}, {"merge", asked.merge},
+                        {"fixed", asked.fixed},          {"spin_us", asked.spin_us},
+                        {"verify", asked.verify},        {"seed", report.seed}};
     json["results"] = nlohmann::ordered_json::array();
     bool ours = true;
     for (const Outcome& outcome : report.comparison.outcomes) {

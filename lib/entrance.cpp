@@ -20,13 +20,13 @@ Acceptance Entrance::refuse(Acceptance refusal) noexcept {
 Acceptance Entrance::hold_registered(const Request& request) noexcept {
     if (request.buffer_index == 0)
         return {};
-    const Acceptance held = context_.registered.take(request);
+    const Acceptance held = context_.registered.take(request, context_.drives_here());
     return held ? held : refuse(held);
 }
 
 Acceptance Entrance::refuse_held(const Request& request, Acceptance refusal) noexcept {
     if (request.buffer_index != 0)
-        context_.registered.untake(request);
+        context_.registered.untake(request, context_.drives_here());
     return refuse(refusal);
 }
 

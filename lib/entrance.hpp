@@ -37,7 +37,7 @@ class Entrance {
     Acceptance gather(Request& request, Channel channel) noexcept;
 
     // Counts it.
-    Acceptance refuse(Acceptance refusal) noexcept;
+    [[gnu::cold]] Acceptance refuse(Acceptance refusal) noexcept;
 
   private:
     // none: the request is well formed, and this process may submit it. Counts a refusal.

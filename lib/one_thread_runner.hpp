@@ -149,7 +149,7 @@ class OneThreadRunner final : public DriverRunner<D> {
     }
 
     ErrorCode visit(Errand& errand, bool may_leave_it) noexcept override {
-        if (drives_by_now()) {
+        if (context_.drives_here()) {
             errand.done(errand, true);
             return ErrorCode::none;
         }
@@ -157,7 +157,7 @@ class OneThreadRunner final : public DriverRunner<D> {
             // Nobody drives yet, and who wants to waits: the ring is nobody's, and takes it from
             // any thread (io_uring/register.c: only a ring that was enabled has a submitter).
             const std::lock_guard<std::mutex> lock(first_);
-            if (driver_thread_.load(std::memory_order_relaxed) == nullptr) {
+            if (!context_.is_driven()) {
                 errand.done(errand, true);
                 return ErrorCode::none;
             }
@@ -208,28 +208,19 @@ class OneThreadRunner final : public DriverRunner<D> {
     bool drives_here() noexcept {
         if (has_thread_)
             return false;
-        if (drives_by_now())
+        if (context_.drives_here())
             return bind_error_.load(std::memory_order_relaxed) == 0;
         const std::lock_guard<std::mutex> lock(first_);
-        if (driver_thread_.load(std::memory_order_relaxed) != nullptr)
+        if (context_.is_driven())
             return false;
-        driver_thread_.store(this_thread(), std::memory_order_relaxed);
+        context_.own_queues();
+        context_.drive_from_here();
         const int rc = driver_->bind();
         bind_error_.store(rc, std::memory_order_relaxed);
         if (rc != 0)
             context_.log.write(LogLevel::error, "cannot bind the ring to this thread: %s",
                                std::strerror(-rc));
         return rc == 0;
-    }
-
-    // An address that no other living thread has.
-    static const void* this_thread() noexcept {
-        static thread_local char t_here;
-        return &t_here;
-    }
-    // relaxed: only this thread can have stored its own address.
-    bool drives_by_now() const noexcept {
-        return driver_thread_.load(std::memory_order_relaxed) == this_thread();
     }
 
     // Until `enough`, or both roles have left, or for limit_ns.
@@ -315,13 +306,14 @@ class OneThreadRunner final : public DriverRunner<D> {
     // -- the engine thread -------------------------------------------------------------------
 
     void live() noexcept {
-        driver_thread_.store(this_thread(), std::memory_order_relaxed);
+        context_.own_queues();
+        context_.drive_from_here();
         const int rc = driver_->bind();
         bound_.store(rc == 0 ? 1 : rc, std::memory_order_release);  // pairs with wait_until_bound()
         start_.notify_urgent();
         if (rc == 0)
             drive([] { return false; }, kForever);
-        driver_thread_.store(nullptr, std::memory_order_relaxed);  // its address may be another's
+        context_.drive_no_more();
     }
 
     int wait_until_bound() noexcept {
@@ -355,12 +347,11 @@ class OneThreadRunner final : public DriverRunner<D> {
     const ThreadSetup threads_;
     const bool has_thread_;
     Offload offload_;
-    std::atomic<const void*> driver_thread_{nullptr};  // who drives
-    std::mutex first_;                                 // caller: who drives first, or visits before
-    std::atomic<int> bind_error_{0};                   // caller: the driver writes, all may ask
-    std::atomic<bool> driver_inside_{false};           // caller: the driver writes, finish() reads
-    std::atomic<int> bound_{0};                        // owner: 1, or -errno; 0: not known yet
-    EventCount start_;                                 // owner: start() parks here
+    std::mutex first_;                        // caller: who drives first, or visits before
+    std::atomic<int> bind_error_{0};          // caller: the driver writes, all may ask
+    std::atomic<bool> driver_inside_{false};  // caller: the driver writes, finish() reads
+    std::atomic<int> bound_{0};               // owner: 1, or -errno; 0: not known yet
+    EventCount start_;                        // owner: start() parks here
 
     // the driver's own
     Watchdog<D> watchdog_;

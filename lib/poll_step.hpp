@@ -215,6 +215,7 @@ bool poll_step(
     finished.append(context.ready.take_all());
     for (RequestChain rest = finished; !rest.empty();)
         context.note(rest.pop());
+    context.registered.settle();
     return steps::deliver(context, finished) || reaped.completions != 0;
 }
 
@@ -260,6 +261,7 @@ WaitOutcome wait_step(IoSharedContext& context, PollRole& role, D& driver, const
         context.standby.foreign.push(request);
         is_foreign = true;
     }
+    context.registered.settle();
     if (is_foreign)
         context.standby.call_poller();  // [model: wait-6]
     std::uint64_t finished_here = 0;

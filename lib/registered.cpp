@@ -36,24 +36,41 @@ void PlaceTable::untake(std::uint32_t place) noexcept {
     }
 }
 
+bool PlaceTable::take_here(const TableHandle& handle) noexcept {
+    Place* const places = place_list();
+    // relaxed: as in take(). A sweep after a change of the word has seen that, and so does this.
+    if (places == nullptr || handle.place == 0 || handle.place > count_ ||
+        generation_of(places[handle.place - 1].word.load(std::memory_order_relaxed)) !=
+            handle.generation)
+        return false;
+    add_taken_here(handle.place, 1);
+    return true;
+}
+
+void PlaceTable::untake_here(std::uint32_t place) noexcept {
+    add_taken_here(place, UINT32_MAX);
+}
+
 void PlaceTable::put_back(std::uint32_t place) noexcept {
-    std::atomic<std::uint32_t>& done = done_[place - 1];
+    std::atomic<std::uint32_t>& done = counts_[place - 1].done;
     // relaxed: the poll role is the only one who writes it. release: pairs with is_held(); the
     // submit role has read the item.
     done.store(done.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
 bool PlaceTable::is_held(std::uint32_t place) const noexcept {
+    const Count& count = counts_[place - 1];
     // acquire: pairs with untake() and put_back().
-    return static_cast<std::uint32_t>(at(place).word.load(std::memory_order_acquire)) !=
-           done_[place - 1].load(std::memory_order_acquire);
+    const auto taken = static_cast<std::uint32_t>(at(place).word.load(std::memory_order_acquire));
+    return taken + count.own_taken.load(std::memory_order_relaxed) !=
+           count.done.load(std::memory_order_acquire);
 }
 
 void PlaceTable::make() {
     if (places_ != nullptr || count_ == 0)
         return;
     std::unique_ptr<Place[]> places(new Place[count_]);
-    done_.reset(new std::atomic<std::uint32_t>[count_]());
+    counts_.reset(new Count[count_]());
     retired_.reset(new std::uint32_t[count_]);
     places_ = std::move(places);
     published_.store(places_.get(), std::memory_order_release);  // pairs with place_list()
@@ -106,15 +123,18 @@ bool lies_within(const Request& request, const TableItem& memory) noexcept {
 
 }  // namespace
 
-Acceptance RegisteredTables::take(const Request& request) noexcept {
+Acceptance RegisteredTables::take(const Request& request, bool here) noexcept {
+    const auto take_from = [here](PlaceTable& table, const TableHandle& handle) {
+        return here ? table.take_here(handle) : table.take(handle);
+    };
     const std::uint32_t buffer = buffer_place_of(request);
     const std::uint32_t file = file_place_of(request);
-    if (buffer != 0 && !buffers_.take({buffer, request.args.buffer_generation}))
+    if (buffer != 0 && !take_from(buffers_, {buffer, request.args.buffer_generation}))
         return {ErrorCode::invalid_argument,
                 "this buffer is not registered (any more); register it, and use() its new handle"};
-    if (file != 0 && !files_.take({file, request.args.file_generation})) {
+    if (file != 0 && !take_from(files_, {file, request.args.file_generation})) {
         if (buffer != 0)
-            buffers_.untake(buffer);
+            here ? buffers_.untake_here(buffer) : buffers_.untake(buffer);
         tell_of_untaken();
         return {ErrorCode::invalid_argument,
                 "this file is not registered (any more); register it, and use() its new handle"};
@@ -126,15 +146,15 @@ Acceptance RegisteredTables::take(const Request& request) noexcept {
         wrong = "fd is not that of the registered file; call use() after it was set";
     if (wrong == nullptr)
         return {};
-    untake(request);
+    untake(request, here);
     return {ErrorCode::invalid_argument, wrong};
 }
 
-void RegisteredTables::untake(const Request& request) noexcept {
+void RegisteredTables::untake(const Request& request, bool here) noexcept {
     if (const std::uint32_t place = buffer_place_of(request))
-        buffers_.untake(place);
+        here ? buffers_.untake_here(place) : buffers_.untake(place);
     if (const std::uint32_t place = file_place_of(request))
-        files_.untake(place);
+        here ? files_.untake_here(place) : files_.untake(place);
     tell_of_untaken();
 }
 
@@ -149,6 +169,10 @@ void RegisteredTables::put_back(const Request& request) noexcept {
         buffers_.put_back(place);
     if (const std::uint32_t place = file_place_of(request))
         files_.put_back(place);
+    some_are_back_ = true;
+}
+
+void RegisteredTables::look_for_retired() noexcept {
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with retire()
     if (retiring_.load(std::memory_order_relaxed) != 0)
         sweep();

@@ -12,19 +12,22 @@
 // is a place with the generation that it had. A request that names it counts itself into the word
 // when it is submitted, if the generations agree, and into `done` when its result is known. So
 // `taken == done` means that no request of any kind has it: queued, in the kernel, waiting for a
-// retry. Unregistering raises the generation: nobody takes it from then on. The place is cleared in
-// the kernel, and used again, only when `taken == done`: a request never meets another one's file
-// or memory there, nor an empty place. (The kernel keeps the file or memory of requests that it has
-// begun until they end: each holds its node, io_put_rsrc_node() in io_uring/rsrc.h of Linux 6.18;
-// but not of those that it has not seen yet.)
+// retry. (With one thread for both roles, that thread counts what it submits by itself, in
+// `own_taken`: it sweeps by itself, too, so it is never in the middle of one of the two while it
+// does the other.) Unregistering raises the generation: nobody takes it from then on. The place is
+// cleared in the kernel, and used again, only when `taken == done`: a request never meets another
+// one's file or memory there, nor an empty place. (The kernel keeps the file or memory of requests
+// that it has begun until they end: each holds its node, io_put_rsrc_node() in io_uring/rsrc.h of
+// Linux 6.18; but not of those that it has not seen yet.)
 //
 // Who clears it: unregister() if it can, else whoever puts back the last request. Both look at what
 // the other writes, with a fence in between, so that one of them sees it: `retiring_` and `done`.
 //
-// Who may touch what: take() any thread, as its only write the word; put_back() the poll role, as
-// its only write `done`; everything else goes under `mutex_`, which nobody waits for while it holds
-// a role: sweep() leaves a note to who has it. What is registered in a place changes only while it
-// is unused, so whoever has taken it reads it without a lock.
+// Who may touch what: take() any thread, as its only write the word; take_here() and put_back() the
+// poll role, as their only writes `own_taken` and `done`; everything else goes under `mutex_`,
+// which nobody waits for while it holds a role: sweep() leaves a note to who has it. What is
+// registered in a place changes only while it is unused, so whoever has taken it reads it without a
+// lock.
 //
 // The kernel is told only where it listens (Runner::visit(): a ring of a single issuer answers
 // EEXIST to other threads). Without a kernel that can do it all this works the same, and nothing is
@@ -42,6 +45,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 namespace ioengine {
 inline namespace v0 {
@@ -111,6 +115,9 @@ class PlaceTable {
     // -- poll role ---------------------------------------------------------------------------
 
     void put_back(std::uint32_t place) noexcept;
+    // As take() and untake(): by the one thread that has both roles, and sweeps.
+    bool take_here(const TableHandle& handle) noexcept;
+    void untake_here(std::uint32_t place) noexcept;
 
     // -- under RegisteredTables::mutex_ ------------------------------------------------------
 
@@ -141,6 +148,16 @@ class PlaceTable {
     static constexpr std::uint64_t with_taken(std::uint64_t word, std::uint32_t more) noexcept {
         return (word & ~std::uint64_t{UINT32_MAX}) | (static_cast<std::uint32_t>(word) + more);
     }
+    // Of a place; written by the poll role. Relaxed but for `done`: one thread writes and looks.
+    struct Count {
+        std::atomic<std::uint32_t> done{0};
+        std::atomic<std::uint32_t> own_taken{0};
+    };
+    void add_taken_here(std::uint32_t place, std::uint32_t more) noexcept {
+        std::atomic<std::uint32_t>& own_taken = counts_[place - 1].own_taken;
+        own_taken.store(own_taken.load(std::memory_order_relaxed) + more,
+                        std::memory_order_relaxed);
+    }
     Place& at(std::uint32_t place) const noexcept { return place_list()[place - 1]; }
     // acquire: pairs with make().
     Place* place_list() const noexcept { return published_.load(std::memory_order_acquire); }
@@ -150,7 +167,7 @@ class PlaceTable {
     std::atomic<Place*> published_{nullptr};
     std::unique_ptr<Place[]> places_;
     // Apart from the words, which submitters write.
-    std::unique_ptr<std::atomic<std::uint32_t>[]> done_;
+    std::unique_ptr<Count[]> counts_;
     std::unique_ptr<std::uint32_t[]> retired_;  // places, each once
     std::uint32_t retired_count_ = 0;
 };
@@ -172,10 +189,10 @@ class RegisteredTables {
     // -- any thread: requests ----------------------------------------------------------------
 
     // For a request that names registered ones (buffer_index is not 0): holds them, or says what is
-    // wrong.
-    Acceptance take(const Request& request) noexcept;
+    // wrong. `here`: on the one thread that has both roles.
+    Acceptance take(const Request& request, bool here = false) noexcept;
     // It was refused for another reason.
-    void untake(const Request& request) noexcept;
+    void untake(const Request& request, bool here = false) noexcept;
     bool buffer_in_kernel(std::uint32_t place) const noexcept {
         return buffers_.is_in_kernel(place);
     }
@@ -183,8 +200,12 @@ class RegisteredTables {
 
     // -- poll role ---------------------------------------------------------------------------
 
-    // Its result is known.
+    // Its result is known. settle() is called after the last of several.
     void put_back(const Request& request) noexcept;
+    void settle() noexcept {
+        if (std::exchange(some_are_back_, false))
+            look_for_retired();
+    }
 
     // -- any thread: places ------------------------------------------------------------------
 
@@ -224,6 +245,7 @@ class RegisteredTables {
     // How many of the kernel's places it could clear.
     std::uint32_t clear(TableKind kind, std::uint32_t first, std::uint32_t count) noexcept;
     void sweep_locked() noexcept;
+    void look_for_retired() noexcept;
     void tell_of_untaken() noexcept;
     void send_sweep() noexcept;
 
@@ -235,6 +257,7 @@ class RegisteredTables {
     std::mutex mutex_;
     std::atomic<bool> missed_{false};  // somebody wanted to sweep and left it to who has the mutex
     bool closed_ = false;              // under mutex_
+    bool some_are_back_ = false;       // poll role's own: since the last settle()
     std::atomic<bool> sweep_sent_{false};
     Sweep sweep_;
 };

@@ -17,6 +17,9 @@
 // Whoever wants requests given up that wait here has the consumer take all of them out and look at
 // each: remove_if(). What stays is kept in order in front of the queue.
 //
+// Where the submit role is one thread's for good, that thread's own requests pass a plain list in
+// place of the queue: push_own(). The two take turns, so that neither holds up the other for long.
+//
 // Memory: 8 bytes per waiting request in blocks of 32, which are kept and used again; there are
 // enough for twice the limit, or 8192, from the start: a block that is just being handed back must
 // not cost an allocation. A thread's first request costs it a producer record of about 5 KiB.
@@ -74,27 +77,32 @@ class RequestQueue {
     // Any thread. With those that follow it.
     Pushed push(Request& request) noexcept {
         const std::uint64_t count = std::uint64_t{request.followers} + 1;
-        std::uint64_t in = count_.in.load(std::memory_order_relaxed);
-        do {
-            if (!has_room(in, count_.known_out.load(std::memory_order_relaxed))) {
-                // Only now the submit role's line is looked at, which it writes all the time.
-                const std::uint64_t out = counted_out_.load(std::memory_order_relaxed);
-                count_.known_out.store(out, std::memory_order_relaxed);
-                if (!has_room(in, out))
-                    return {Pushed::full};
-            }
-            // acq_rel: a leaving poller that sees the count sees it before the completion's.
-        } while (!count_.in.compare_exchange_weak(in, in + count, std::memory_order_acq_rel,
-                                                  std::memory_order_relaxed));
-        const auto generation = static_cast<std::uint32_t>(in + count);
-        stamp_all(request, generation);
+        const Pushed counted = count_in(request, count);
         // [model: park-7] counted first, enqueued second: the submitter must not trust the counter.
-        if (!requests_.enqueue(&request)) {
+        if (counted == Pushed::yes && !requests_.enqueue(&request)) {
             count_.in.fetch_sub(count, std::memory_order_acq_rel);
             request.result = 0;
             return {Pushed::no_memory};
         }
-        return {Pushed::yes, generation};
+        return counted;
+    }
+
+    // The one thread that ever has the submit role, before its first push_own(): those that it has
+    // pushed by now stay before those.
+    void becomes_own() noexcept {
+        while (fill_ahead() != 0)
+            while (next_ != end_)
+                kept_.push(*ahead_[next_++]);
+    }
+    // That thread.
+    Pushed push_own(Request& request) noexcept {
+        const std::uint64_t count = std::uint64_t{request.followers} + 1;
+        const Pushed counted = count_in(request, count);
+        if (counted == Pushed::yes) {
+            own_.push(request);
+            own_count_ += count;
+        }
+        return counted;
     }
 
     // Submit role. The next one, in the order each thread pushed them; null if there is none. May
@@ -118,6 +126,8 @@ class RequestQueue {
         while (next_ != end_)
             all.push(*ahead_[next_++]);
         all.append(std::exchange(kept_, {}));
+        all.append(std::exchange(own_, {}));
+        own_count_ = 0;
         while (fill_ahead() != 0)
             while (next_ != end_)
                 all.push(*ahead_[next_++]);
@@ -140,22 +150,56 @@ class RequestQueue {
         return static_cast<std::int64_t>(in - out) < static_cast<std::int64_t>(limit_);
     }
 
+    Pushed count_in(Request& request, std::uint64_t count) noexcept {
+        std::uint64_t in = count_.in.load(std::memory_order_relaxed);
+        do {
+            if (!has_room(in, count_.known_out.load(std::memory_order_relaxed))) {
+                // Only now the submit role's line is looked at, which it writes all the time.
+                const std::uint64_t out = counted_out_.load(std::memory_order_relaxed);
+                count_.known_out.store(out, std::memory_order_relaxed);
+                if (!has_room(in, out))
+                    return {Pushed::full};
+            }
+            // acq_rel: a leaving poller that sees the count sees it before the completion's.
+        } while (!count_.in.compare_exchange_weak(in, in + count, std::memory_order_acq_rel,
+                                                  std::memory_order_relaxed));
+        const auto generation = static_cast<std::uint32_t>(in + count);
+        stamp_all(request, generation);
+        return {Pushed::yes, generation};
+    }
+
     bool look() noexcept {
-        if (waiting() == 0)
+        const std::uint64_t there = waiting();
+        if (there == 0)
             return false;
-        if (kept_.empty()) {
-            fill_ahead();
+        if (!kept_.empty()) {
+            next_ = end_ = 0;
+            take_along(kept_, kBulk);
         } else {
-            for (next_ = end_ = 0; end_ < kBulk && !kept_.empty(); ++end_)
-                ahead_[end_] = &kept_.pop();
+            // Half of the places at least for each, if it fills them.
+            if (there == own_count_)
+                next_ = end_ = 0;
+            else
+                fill_ahead(own_.empty() ? kBulk : kBulk / 2);
+            own_count_ -= take_along(own_, kBulk);
         }
         for (std::size_t i = 0; i < end_; ++i)
             prefetch_to_read(ahead_[i]);
         return end_ != 0;
     }
-    std::size_t fill_ahead() noexcept {
+    // Up to `end` places ahead. How many requests these are.
+    std::uint64_t take_along(RequestChain& chain, std::size_t end) noexcept {
+        std::uint64_t count = 0;
+        for (; end_ < end && !chain.empty(); ++end_) {
+            Request& request = chain.pop();
+            count += std::uint64_t{request.followers} + 1;
+            ahead_[end_] = &request;
+        }
+        return count;
+    }
+    std::size_t fill_ahead(std::size_t max = kBulk) noexcept {
         next_ = 0;
-        return end_ = requests_.try_dequeue_bulk(consumer_, ahead_.data(), ahead_.size());
+        return end_ = requests_.try_dequeue_bulk(consumer_, ahead_.data(), max);
     }
     void count_out(std::uint64_t count) noexcept {
         // release: pairs with waiting(); who sees these out sees them in.
@@ -182,7 +226,9 @@ class RequestQueue {
     // submit role's own
     moodycamel::ConsumerToken consumer_;
     std::array<Request*, kBulk> ahead_{};  // out of `requests_`, from next_ to end_ not taken
-    RequestChain kept_;                    // likewise, behind those; by remove_if()
+    RequestChain kept_;                    // likewise, behind those; before all others
+    RequestChain own_;                     // by push_own()
+    std::uint64_t own_count_ = 0;          // of `own_`, with those that follow
     std::size_t next_ = 0;
     std::size_t end_ = 0;
 };

@@ -124,7 +124,7 @@ std::size_t poll_request_from_queues(IoSharedContext& context, std::size_t quota
     while (all.places < quota) {
         const std::size_t room = quota - all.places;
         const bool others_turn = burst != 0 && turns.priority_run >= burst;
-        if (!others_turn) {
+        if (!others_turn && context.prio.waiting() != 0) {
             const std::size_t max =
                 burst == 0 ? room : std::min<std::size_t>(room, burst - turns.priority_run);
             const Moved moved = scheduling::move_from(context.prio, max, slots);
@@ -134,7 +134,9 @@ std::size_t poll_request_from_queues(IoSharedContext& context, std::size_t quota
             if (moved.requests != 0)
                 continue;
         }
-        const Moved moved = scheduling::take_turn(context, others_turn ? 1 : room, slots);
+        Moved moved;
+        if (context.read.waiting() + context.write.waiting() != 0)
+            moved = scheduling::take_turn(context, others_turn ? 1 : room, slots);
         add(moved);
         turns.priority_run = 0;
         if (moved.requests == 0 && !others_turn)

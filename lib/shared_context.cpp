@@ -22,39 +22,13 @@ struct RunningCallback {
     const RunningCallback* outer;  // which waits for `context`
     bool hands_over;               // does this thread hand over afterwards what is submitted in it?
 };
-thread_local const RunningCallback* t_running = nullptr;
+IOENGINE_NEAR_THREAD thread_local const RunningCallback* t_running = nullptr;
 }  // namespace
 
-Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) noexcept {
-    // A callback of this context needs not enter: what it belongs to is counted as completed after
-    // it, so nobody leaves meanwhile.
-    const bool in_own_callback = in_callback();
-    if (in_own_callback ? gate.closed() : !gate.enter())  // [model: close-8]
-        return {ErrorCode::shutting_down, "shutdown() has begun; the context takes no new work"};
-    if (channel == Channel::automatic)
-        channel = is_read(request.action) ? Channel::read : Channel::write;
-    request.queue = channel;
-    if (config.histograms)
-        request.submit_ns = clock_ns();
-    Request* member = &request;
-    for (unsigned left = request.followers; left != 0; --left) {
-        member = member->merged;
-        member->queue = channel;
-        member->submit_ns = request.submit_ns;
-    }
-    const std::uint64_t deadline_ns = request.deadline_ns;  // for it may be gone
-    const RequestQueue::Pushed pushed = queue_of(channel).push(request);
-    if (pushed == RequestQueue::Pushed::yes && how == Push::wakes)
-        tell_submitter(in_own_callback);
-    if (pushed == RequestQueue::Pushed::yes && deadline_ns != 0 && deadlines.note(deadline_ns))
-        wake_urgently();
-    if (pushed == RequestQueue::Pushed::full)
-        wake_for_work();  // quiet ones may fill it, and their owner be in no hurry
-    if (pushed == RequestQueue::Pushed::no_memory)
-        space.notify_urgent();  // the place that was counted is there again
-    // The last touch: the context may be closed and gone from here on.
-    if (!in_own_callback)
-        gate.leave();
+namespace {
+
+Acceptance answer(const RequestQueue::Pushed& pushed, const Request& request,
+                  Channel channel) noexcept {
     switch (pushed.outcome) {
     case RequestQueue::Pushed::yes:
         return Acceptance(RequestHandle{&request, pushed.generation, channel});
@@ -65,6 +39,72 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
         break;
     }
     return {ErrorCode::no_memory, "no memory for a block of the queue; try again later"};
+}
+
+Acceptance refuse_closed() noexcept {
+    return {ErrorCode::shutting_down, "shutdown() has begun; the context takes no new work"};
+}
+
+}  // namespace
+
+Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) noexcept {
+    if (channel == Channel::automatic)
+        channel = is_read(request.action) ? Channel::read : Channel::write;
+    if (drives_here())
+        return push_own(request, channel);
+    // A callback of this context needs not enter: what it belongs to is counted as completed after
+    // it, so nobody leaves meanwhile.
+    const bool in_own_callback = in_callback();
+    if (in_own_callback ? gate.closed() : !gate.enter())  // [model: close-8]
+        return refuse_closed();
+    set_queue(request, channel);
+    const std::uint64_t deadline_ns = request.deadline_ns;  // for it may be gone
+    const RequestQueue::Pushed pushed = queue_of(channel).push(request);
+    if (pushed == RequestQueue::Pushed::yes && how == Push::wakes)
+        tell_submitter(in_own_callback);
+    if (pushed == RequestQueue::Pushed::yes)
+        tell_of_deadline(deadline_ns);
+    if (pushed == RequestQueue::Pushed::full)
+        wake_for_work();  // quiet ones may fill it, and their owner be in no hurry
+    if (pushed == RequestQueue::Pushed::no_memory)
+        space.notify_urgent();  // the place that was counted is there again
+    // The last touch: the context may be closed and gone from here on.
+    if (!in_own_callback)
+        gate.leave();
+    return answer(pushed, request, channel);
+}
+
+// On the thread that holds both roles. Whether everybody has left is for itself to say, so it needs
+// not enter. And it is awake: it looks at the queues before it sleeps. Unless it has announced its
+// sleep, and went back to a host who polls: then it rings its own bell.
+Acceptance IoSharedContext::push_own(Request& request, Channel channel) noexcept {
+    if (gate.closed())
+        return refuse_closed();
+    set_queue(request, channel);
+    const std::uint64_t deadline_ns = request.deadline_ns;
+    const RequestQueue::Pushed pushed = queue_of(channel).push_own(request);
+    if (submitter.announced())
+        wake_for_work();
+    if (pushed == RequestQueue::Pushed::yes)
+        tell_of_deadline(deadline_ns);
+    return answer(pushed, request, channel);
+}
+
+void IoSharedContext::set_queue(Request& first, Channel channel) noexcept {
+    first.queue = channel;
+    if (config.histograms)
+        first.submit_ns = clock_ns();
+    Request* member = &first;
+    for (unsigned left = first.followers; left != 0; --left) {
+        member = member->merged;
+        member->queue = channel;
+        member->submit_ns = first.submit_ns;
+    }
+}
+
+void IoSharedContext::tell_of_deadline(std::uint64_t deadline_ns) noexcept {
+    if (deadline_ns != 0 && deadlines.note(deadline_ns))
+        wake_urgently();
 }
 
 void IoSharedContext::tell_submitter(bool in_own_callback) noexcept {

@@ -23,6 +23,7 @@
 #include "lib/registered.hpp"
 #include "lib/request_queue.hpp"
 #include "lib/standby.hpp"
+#include "lib/this_thread.hpp"
 
 #include <ioengine/error.hpp>
 #include <ioengine/options.hpp>
@@ -101,6 +102,13 @@ class IoSharedContext {
     // Asks for requests to be given up that were accepted before.
     void cancel(std::unique_ptr<CancelOrder> order) noexcept;
 
+    // With one thread for both roles: is it this one? What it submits takes a shorter way.
+    // relaxed: only this thread can have stored its own address.
+    bool drives_here() const noexcept {
+        return driver_.load(std::memory_order_relaxed) == this_thread();
+    }
+    bool is_driven() const noexcept { return driver_.load(std::memory_order_relaxed) != nullptr; }
+
     std::uint64_t accepted() const noexcept {
         return prio.accepted() + read.accepted() + write.accepted();
     }
@@ -155,6 +163,17 @@ class IoSharedContext {
     std::uint64_t coarse_ns() const noexcept;
 
     void read_stats(Stats& stats) const noexcept;
+
+    // -- the one thread for both roles -------------------------------------------------------
+
+    // Before it drives for the first time; no other thread ever does.
+    void own_queues() noexcept {
+        for (RequestQueue* queue : {&prio, &read, &write})
+            queue->becomes_own();
+    }
+    void drive_from_here() noexcept { driver_.store(this_thread(), std::memory_order_relaxed); }
+    // It ends, and its address may be another's.
+    void drive_no_more() noexcept { driver_.store(nullptr, std::memory_order_relaxed); }
 
     // -- poll role ---------------------------------------------------------------------------
 
@@ -215,6 +234,9 @@ class IoSharedContext {
 
   private:
     RequestQueue& queue_of(Channel channel) noexcept;
+    Acceptance push_own(Request& request, Channel channel) noexcept;
+    void set_queue(Request& first, Channel channel) noexcept;
+    void tell_of_deadline(std::uint64_t deadline_ns) noexcept;
     void count_wake(bool made_a_call) noexcept {
         if (made_a_call)
             shared_counters.submitter_wakes.add(1);
@@ -222,6 +244,7 @@ class IoSharedContext {
     bool tell_result(Request& request) noexcept;
     void run_completion(CompletionFunction complete, Request& request, bool hands_over) noexcept;
 
+    std::atomic<const void*> driver_{nullptr};
     alignas(64) std::atomic<std::uint64_t> completed_{0};
     // Sinks' deliveries: counted by the poll role, counted off as the last touch of the context by
     // whoever ran it (release); the closer waits for 0 (acquire) before it frees anything.

@@ -46,7 +46,17 @@ inline Acceptance validate_transfer(const Request& request) noexcept {
     return validate_range(request, bytes);
 }
 
+// What most requests are: none of the rules below says anything against it.
+inline bool is_plain(const Request& request) noexcept {
+    return (request.action == IOAction::read || request.action == IOAction::write) &&
+           request.flags == kFlagNone && request.fd >= 0 && request.data != nullptr &&
+           request.channel <= Channel::write && request.offset <= kOffsetMax / 2 &&
+           request.length <= kOffsetMax / 2 && request_state::is_idle(request);
+}
+
 inline Acceptance validate(const Request& request) noexcept {
+    if (is_plain(request))
+        return {};
     if (!request_state::is_idle(request))
         return {ErrorCode::invalid_argument,
                 "the request is in use: it was submitted, or gathered, and is not done"};

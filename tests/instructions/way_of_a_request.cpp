@@ -5,9 +5,12 @@
 //
 //   submit   validate, push by a foreign thread, scheduler, slot, submit, reap, deliver
 //   chain    the same for a request that its callback submits again, with lending
+//   drive    the same on the one thread for both roles
+//   drive-1  the same with one request in flight, which pays for the whole round by itself
 //   wait     a request without a callback, staged, handed over and reaped by its waiter
 //
 // usage: way-of-a-request KIND COUNT
+#include "lib/one_thread.hpp"
 #include "tests/support/null_engine.hpp"
 
 #include <cstdint>
@@ -44,28 +47,49 @@ void submit_from_outside(std::uint64_t count) {
     }
 }
 
+// `depth` requests that their callbacks submit again, until there were `count`.
+class Chain {
+  public:
+    Chain(test::NullEngine& engine, std::uint32_t depth, std::uint64_t count) {
+        for (std::uint32_t i = 0; i < depth; ++i) {
+            Counted& request = requests_[i];
+            request.engine = &engine;
+            request.left = count / depth;
+            request.complete = [](Request* done) noexcept {
+                auto& again = static_cast<Counted&>(*done);
+                if (--again.left == 0)
+                    return;
+                again.prepare_read(0, g_page, sizeof(g_page), 0);
+                again.engine->push(again);
+            };
+            request.prepare_read(0, g_page, sizeof(g_page), 0);
+            engine.push(request);
+        }
+    }
+
+  private:
+    Counted requests_[kDepth];
+};
+
 void chain_of_callbacks(std::uint64_t count) {
     test::NullEngine engine(test::NullEngine::config(kDepth, true));
-    Counted requests[kDepth];
-    for (Counted& request : requests) {
-        request.engine = &engine;
-        request.left = count / kDepth;
-        request.complete = [](Request* done) noexcept {
-            auto& again = static_cast<Counted&>(*done);
-            if (--again.left == 0)
-                return;
-            again.prepare_read(0, g_page, sizeof(g_page), 0);
-            again.engine->push(again);
-        };
-        request.prepare_read(0, g_page, sizeof(g_page), 0);
-        engine.push(request);
-    }
+    const Chain chain(engine, kDepth, count);
     const auto lend = [&engine] {
         lend_step(engine.context, engine.submit_side, &engine.poll_side.role, engine.driver);
     };
     lend();
     while (poll_step(engine.context, engine.poll_side.role, engine.driver, lend))
         lend();
+}
+
+void drive(std::uint32_t depth, std::uint64_t count) {
+    test::NullEngine engine(test::NullEngine::config(depth, false));
+    engine.context.own_queues();
+    engine.context.drive_from_here();
+    OneThread<NullDriver> steps(engine.context, engine.driver, nullptr);
+    const Chain chain(engine, depth, count);
+    while (steps.next(true) == OneThread<NullDriver>::Next::again)
+        continue;
 }
 
 void wait_for_each(std::uint64_t count) {
@@ -90,9 +114,14 @@ int main(int argc, char** argv) {
         submit_from_outside(count);
     else if (count != 0 && std::strcmp(argv[1], "chain") == 0)
         chain_of_callbacks(count);
+    else if (count != 0 && std::strcmp(argv[1], "drive") == 0)
+        drive(kDepth, count);
+    else if (count != 0 && std::strcmp(argv[1], "drive-1") == 0)
+        drive(1, count);
     else if (count != 0 && std::strcmp(argv[1], "wait") == 0)
         wait_for_each(count);
     else
-        return std::fprintf(stderr, "usage: %s submit|chain|wait COUNT\n", argv[0]), 2;
+        return std::fprintf(stderr, "usage: %s submit|chain|drive|drive-1|wait COUNT\n", argv[0]),
+               2;
     return 0;
 }

@@ -91,7 +91,12 @@ class DrivingThread {
     void act(unsigned depth) {
         on_stack_ = true;
         depth_ = depth;
+        // To the library all fibers are one thread: this one is its driver as long as it runs.
+        if (is_driver_)
+            at_.context.drive_from_here();
         fiber_.resume();
+        is_driver_ = at_.context.is_driven();
+        at_.context.drive_no_more();
         on_stack_ = false;
     }
     // All threads have left: the closer's part.
@@ -175,6 +180,9 @@ class DrivingThread {
         // a sink finishes.
         if (!at_.scene.polls || over_ || !word().done())
             return;
+        // After a call in which it has announced that it sleeps.
+        if (random_.chance(300'000) && at_.user.runnable())
+            at_.user.act();
         told_seen_ = ~at_.world.told();
         wakes_at_ns_ = again_at_ns_;
         at_.history.add(Event::driver_polls, again_at_ns_);
@@ -290,6 +298,7 @@ class DrivingThread {
     Fiber fiber_;
     State state_ = State::running;
     bool on_stack_ = false;
+    bool is_driver_ = false;
     bool in_runner_ = false;
     bool over_ = false;
     bool idle_ = false;  // nothing has come of the last call

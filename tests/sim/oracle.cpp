@@ -23,7 +23,8 @@ unsigned long long number(const Subject& subject) noexcept {
 
 // -- the user's side -------------------------------------------------------------------------
 
-void Oracle::accepted(Subject& subject, bool silent) {
+void Oracle::accepted(Subject& subject, bool drivers, bool silent) {
+    subject.is_drivers = drivers;
     subject.is_silent = silent;
     silent_ += silent ? 1 : 0;
     subject.state = Subject::State::engine;

@@ -34,8 +34,9 @@ class Oracle {
 
     // -- the user's side ---------------------------------------------------------------------
 
-    // silent: it has no completion function, so whoever waits for it says when it is done.
-    void accepted(Subject& subject, bool silent = false);
+    // drivers: of the thread that drives the context. silent: it has no completion function, so
+    // whoever waits for it says when it is done.
+    void accepted(Subject& subject, bool drivers, bool silent = false);
     // The completion function was entered. Frees the subject's range.
     void notice(Subject& subject);
     // It was entered with the result, and the buffer is not back: kFlagEarlyResult.
@@ -129,7 +130,8 @@ class Oracle {
 
     std::array<std::uint64_t, kChannels> accepted_in_{};
     std::array<std::uint64_t, kChannels> scheduled_in_{};
-    std::array<std::uint64_t, kChannels> entered_in_{};
+    // Of two threads: the others, and the one that drives.
+    std::array<std::array<std::uint64_t, kChannels>, 2> entered_in_{};
     // Others scheduled while the oldest of this channel waited.
     std::array<std::uint64_t, kChannels> passed_over_{};
     std::uint64_t priority_in_row_ = 0;

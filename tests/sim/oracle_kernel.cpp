@@ -68,11 +68,11 @@ void Oracle::entered(Subject& subject, const SimOperation& operation) {
     subject.token = operation.token;
 }
 
-// First in, first out within a channel, up to here.
+// First in, first out within a channel and of one thread, up to here.
 void Oracle::note_order(Subject& subject) {
     if (subject.entered)
         return;
-    std::uint64_t& last = entered_in_[index(subject.queue)];
+    std::uint64_t& last = entered_in_[subject.is_drivers ? 1 : 0][index(subject.queue)];
     // Of those that were to go as one, a bad one in their midst makes the rest wait for each other.
     if (subject.queue_number <= last && !subject.in_company)
         fail("request #%llu overtook another one of its channel on the way to the kernel",

@@ -498,9 +498,15 @@ void Simulation<D>::seam() {
         return;
     if (nested_ >= kNestedMax || user_.is_short_of_memory() || !random_.chance(scene_.seam_ppm))
         return;
+    // Whoever that is, it is not the driver, in whose step we may be.
+    const bool in_driver = context_.drives_here();
+    if (in_driver)
+        context_.drive_no_more();
     ++nested_;
     run_somebody();
     --nested_;
+    if (in_driver)
+        context_.drive_from_here();
 }
 
 // The child lives for a moment, with the context's memory and none of its threads.

@@ -47,6 +47,7 @@ struct Subject : ioengine::Request {
     bool is_silent = false;           // without a completion function
     std::uint64_t number = 0;         // as accepted; names it in the history
     std::uint64_t queue_number = 0;   // as accepted in its channel
+    bool is_drivers = false;          // the thread that drives the context has submitted it
     bool may_be_cancelled = false;    // an order covers it
     bool told_early = false;          // its result, and the kernel may have its buffer still
     std::uint64_t patience_seen = 0;  // how often the engine had lost patience before

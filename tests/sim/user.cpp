@@ -101,7 +101,7 @@ Acceptance User::try_submit(std::vector<Subject*>& subjects) {
 // Now and then there is no memory for a block of the queue, if it needs one.
 template <class Submit>
 Acceptance User::enter(std::vector<Subject*>& subjects, Submit&& submit) {
-    Pushing mine{subjects};
+    Pushing mine{subjects, context_.drives_here()};
     Pushing* const outer = std::exchange(pushing_, &mine);  // a callback may come in between
     const bool scarce = !short_of_memory_ && world_.faults().strikes(Fault::allocation_fails);
     Acceptance acceptance;
@@ -137,7 +137,7 @@ void User::submit_own(ioengine::SimRandom& random, std::uint32_t& word, std::uin
         forget(*subject);
         return;
     }
-    oracle_.accepted(*subject, silent);
+    oracle_.accepted(*subject, context_.drives_here(), silent);
     if (silent)
         mine.push_back(subject);
 }

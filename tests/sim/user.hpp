@@ -50,7 +50,7 @@ class User {
         if (pushing_ == nullptr || pushing_->number != 0)
             return;
         for (Subject* const subject : pushing_->subjects)
-            oracle_.accepted(*subject);
+            oracle_.accepted(*subject, pushing_->drivers);
         pushing_->number = pushing_->subjects.front()->number;
     }
 
@@ -125,6 +125,7 @@ class User {
     // Inside push().
     struct Pushing {
         std::vector<Subject*>& subjects;
+        bool drivers;              // on the thread that drives the context
         std::uint64_t number = 0;  // of the first of them, once the oracle has been told
     };
     Pushing* pushing_ = nullptr;

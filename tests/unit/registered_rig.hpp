@@ -44,7 +44,10 @@ struct FileTables {
         return static_cast<bool>(tables.take(request(handle, fd)));
     }
     void untake(const ioengine::TableHandle& handle) { tables.untake(request(handle, 0)); }
-    void put_back(const ioengine::TableHandle& handle) { tables.put_back(request(handle, 0)); }
+    void put_back(const ioengine::TableHandle& handle) {
+        tables.put_back(request(handle, 0));
+        tables.settle();
+    }
 
     static ioengine::Request request(const ioengine::TableHandle& handle, int fd) {
         ioengine::Request request;

@@ -9,6 +9,7 @@
 #include "tests/support/scarce_memory.hpp"
 #include "tests/unit/unit.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -123,5 +124,93 @@ TEST_CASE("blocks of a queue are used again: filling and draining it takes no fu
             REQUIRE(queue.push(request) == RequestQueue::Pushed::yes);
         all.clear();
         REQUIRE(take(queue, SIZE_MAX, all) == 4000);
+    }
+}
+
+TEST_CASE(
+    "what a thread pushed before the submit role was its own stays before what it pushes then",
+    "[queue][D6][threading]") {
+    RequestCount count;
+    RequestQueue queue(100, count);
+    test::Requests requests;
+    std::vector<Request*> pushed;
+    for (std::uint64_t i = 0; i < 70; ++i) {
+        pushed.push_back(&requests.read(i));
+        REQUIRE(queue.push(*pushed.back()) == RequestQueue::Pushed::yes);
+    }
+    queue.becomes_own();
+    for (std::uint64_t i = 70; i < 100; ++i) {
+        pushed.push_back(&requests.read(i));
+        REQUIRE(queue.push_own(*pushed.back()) == RequestQueue::Pushed::yes);
+    }
+    REQUIRE(queue.push_own(requests.read(100)) == RequestQueue::Pushed::full);
+    REQUIRE(queue.waiting() == 100);
+    std::vector<Request*> taken;
+    REQUIRE(take(queue, 200, taken) == 100);
+    REQUIRE(taken == pushed);
+    REQUIRE(queue.waiting() == 0);
+}
+
+TEST_CASE("own requests and those of others take turns, each in order", "[queue][D6][threading]") {
+    RequestCount count;
+    RequestQueue queue(1000, count);
+    test::Requests requests;
+    queue.becomes_own();
+    std::vector<Request*> own;
+    std::vector<Request*> others;
+    for (std::uint64_t i = 0; i < 200; ++i) {
+        own.push_back(&requests.read(i));
+        REQUIRE(queue.push_own(*own.back()) == RequestQueue::Pushed::yes);
+        others.push_back(&requests.read(i));
+        REQUIRE(queue.push(*others.back()) == RequestQueue::Pushed::yes);
+    }
+    std::vector<Request*> taken;
+    std::vector<Request*> own_taken;
+    std::vector<Request*> others_taken;
+    for (int part = 1; part <= 4; ++part) {
+        taken.clear();
+        REQUIRE(take(queue, 100, taken) == 100);
+        for (Request* const request : taken) {
+            const bool is_own = std::find(own.begin(), own.end(), request) != own.end();
+            (is_own ? own_taken : others_taken).push_back(request);
+        }
+        const auto even = static_cast<std::size_t>(50 * part);
+        REQUIRE(own_taken.size() + 16 >= even);
+        REQUIRE(others_taken.size() + 16 >= even);
+    }
+    REQUIRE(own_taken == own);
+    REQUIRE(others_taken == others);
+}
+
+TEST_CASE("what a search leaves of own requests and others' stays in order", "[queue][H6]") {
+    RequestCount count;
+    RequestQueue queue(1000, count);
+    test::Requests requests;
+    queue.becomes_own();
+    std::vector<Request*> own;
+    std::vector<Request*> others;
+    for (std::uint64_t i = 0; i < 60; ++i) {
+        own.push_back(&requests.read(i));
+        REQUIRE(queue.push_own(*own.back()) == RequestQueue::Pushed::yes);
+        others.push_back(&requests.read(i));
+        REQUIRE(queue.push(*others.back()) == RequestQueue::Pushed::yes);
+    }
+    REQUIRE(queue.front() != nullptr);  // some are looked at
+    const auto is_odd = [](const Request& request) { return request.offset % 2 != 0; };
+    std::size_t removed = 0;
+    REQUIRE(queue.remove_if(is_odd, [&removed](Request&) { ++removed; }));
+    REQUIRE(removed == 60);
+    REQUIRE(queue.waiting() == 60);
+    own.push_back(&requests.read(60));
+    REQUIRE(queue.push_own(*own.back()) == RequestQueue::Pushed::yes);
+    std::vector<Request*> taken;
+    REQUIRE(take(queue, 200, taken) == 61);
+    for (std::vector<Request*>* const all : {&own, &others}) {
+        auto next = taken.begin();
+        for (Request* const request : *all)
+            if (!is_odd(*request)) {
+                next = std::find(next, taken.end(), request);
+                REQUIRE(next != taken.end());
+            }
     }
 }

@@ -43,6 +43,7 @@ TEST_CASE("places that change hands between threads are right, and all come back
                     wrong += rig.kernel[place - 1] != request.fd;
                 rig.tables.put_back(request);
             }
+            rig.tables.settle();
         }
     });
     test::in_threads(kThreads, kRounds, [&](std::size_t i) {

@@ -43,6 +43,12 @@ void require_sqpoll() {
         SKIP_TEST(std::string(made.error().message) + "; " + made.error().hint);
 }
 
+// Without it a context that is to share another's threads is refused.
+void require_sharing() {
+    if (test::is_disabled("attach_wq"))
+        SKIP_TEST("attach_wq is switched off: Options::ring_of is refused");
+}
+
 const char* name_of(Threading threading) {
     return threading == Threading::split   ? "split"
            : threading == Threading::owner ? "owner"
@@ -164,6 +170,7 @@ TEST_CASE("submissions at the moment the kernel's thread falls asleep complete",
 TEST_CASE("contexts share one thread of the kernel's, and either may end first",
           "[ring_modes][G9]") {
     require_sqpoll();
+    require_sharing();
     Blocks blocks(32);
     for (const bool first_ends_first : {true, false}) {
         wait_for_sq_threads(0);
@@ -188,6 +195,7 @@ TEST_CASE("contexts share one thread of the kernel's, and either may end first",
 
 TEST_CASE("contexts that share come and go while another works", "[ring_modes][G9]") {
     require_sqpoll();
+    require_sharing();
     Blocks blocks(16);
     auto lasting = test::make_context(Backend::uring, polled());
     std::atomic<bool> stop{false};
@@ -219,6 +227,7 @@ TEST_CASE("contexts that share come and go while another works", "[ring_modes][G
 TEST_CASE("plain rings may name each other, and the report says what that shares",
           "[ring_modes][G9]") {
     test::require_backend(Backend::uring);
+    require_sharing();
     Blocks blocks(8);
     auto first = test::make_context(Backend::uring);
     Options options;

@@ -55,15 +55,19 @@ class KernelSleep {
                                    std::strerror(-rc));
             break;
         }
-        const std::int64_t delay = backoff_ns(failures);
-        if (context_.config.nap != nullptr) {
-            context_.config.nap(context_.config.clock_user, delay);
-            return failures + 1;
-        }
-        const timespec nap{static_cast<time_t>(delay / 1'000'000'000),
-                           static_cast<long>(delay % 1'000'000'000)};
-        ::nanosleep(&nap, nullptr);
+        nap(backoff_ns(failures));
         return failures + 1;
+    }
+
+    // While the kernel is short of something.
+    void nap(std::int64_t nap_ns) const noexcept {
+        if (context_.config.nap != nullptr) {
+            context_.config.nap(context_.config.clock_user, nap_ns);
+            return;
+        }
+        const timespec nap{static_cast<time_t>(nap_ns / 1'000'000'000),
+                           static_cast<long>(nap_ns % 1'000'000'000)};
+        ::nanosleep(&nap, nullptr);
     }
 
   private:

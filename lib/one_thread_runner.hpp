@@ -4,7 +4,9 @@
 // calls run() (Threading::caller). The thread's steps are lib/one_thread.hpp.
 //
 // With Threading::caller the first thread that drives the context is its driver for good. Others
-// may submit, and wait for the driver to do it.
+// may submit, and wait for the driver to do it. A thread to which the ring cannot be bound is not
+// the driver yet: run() says so; the calls that have to come to an end try again for a while, and
+// then drive a ring that takes nothing: its requests are refused with the kernel's errno.
 #pragma once
 
 #include "lib/clock.hpp"
@@ -14,6 +16,7 @@
 #include "lib/one_thread.hpp"
 #include "lib/watchdog.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -25,6 +28,9 @@
 
 namespace ioengine {
 inline namespace v0 {
+
+// So often a ring is tried to be bound, with a back-off some three seconds, before it is given up.
+constexpr std::uint32_t kBindAttemptsMax = 64;
 
 // A thread inside wait() that leaves everything to the one that drives, in steps; whoever runs it
 // parks between them.
@@ -101,13 +107,14 @@ class OneThreadRunner final : public DriverRunner<D> {
     }
 
     ErrorCode wait(const WaitCall& call) noexcept override {
-        if (!drives_here())
-            return park(call);
+        const TimeLimit limit = limit_of(call.limit_ns);
+        if (!drives_at_last(limit))
+            return somebody_drives() ? park(call) : ErrorCode::timed_out;
         const Inside inside(driver_inside_);
         // Callbacks may run elsewhere, in a sink: who counts the last one down rings the bell.
         WaitWord word = call.word;
         word.go_into_kernel(call.one != nullptr);
-        drive([&call] { return call.done(); }, call.limit_ns);
+        drive([&call] { return call.done(); }, limit.left_ns());
         word.leave_kernel();
         return call.done() ? ErrorCode::none : ErrorCode::timed_out;
     }
@@ -119,9 +126,7 @@ class OneThreadRunner final : public DriverRunner<D> {
             return report;
         }
         if (!drives_here()) {
-            report.code = bind_error_.load(std::memory_order_relaxed) != 0
-                              ? ErrorCode::system
-                              : ErrorCode::wrong_thread;
+            report.code = somebody_drives() ? ErrorCode::wrong_thread : ErrorCode::system;
             return report;
         }
         const Inside inside(driver_inside_);
@@ -142,9 +147,11 @@ class OneThreadRunner final : public DriverRunner<D> {
     }
 
     bool drive_until_left(std::int64_t limit_ns) noexcept override {
-        if (!drives_here())
+        const TimeLimit limit = limit_of(limit_ns);
+        if (drives_at_last(limit))
+            drive([] { return false; }, limit.left_ns());
+        else if (somebody_drives())
             return false;
-        drive([] { return false; }, limit_ns);
         return true;
     }
 
@@ -161,8 +168,6 @@ class OneThreadRunner final : public DriverRunner<D> {
                 errand.done(errand, true);
                 return ErrorCode::none;
             }
-            if (bind_error_.load(std::memory_order_relaxed) != 0)
-                return ErrorCode::system;
         }
         // Also an engine thread may be waiting for this one: for a worker to take a delivery.
         if (!may_leave_it)
@@ -204,30 +209,49 @@ class OneThreadRunner final : public DriverRunner<D> {
 
     // -- the driver --------------------------------------------------------------------------
 
-    // On this thread? The first one that asks is.
-    bool drives_here() noexcept {
+    // On this thread? The first one that asks is, if the ring can be bound to it; or, `at_last`,
+    // though it cannot, once that was tried often enough.
+    bool drives_here(bool at_last = false) noexcept {
         if (has_thread_)
             return false;
         if (context_.drives_here())
-            return bind_error_.load(std::memory_order_relaxed) == 0;
+            return true;
         const std::lock_guard<std::mutex> lock(first_);
-        if (context_.is_driven())
+        if (somebody_drives())
             return false;
-        context_.own_queues();
-        context_.drive_from_here();
         const int rc = driver_->bind();
-        bind_error_.store(rc, std::memory_order_relaxed);
-        if (rc != 0)
+        if (rc != 0 && std::exchange(bind_error_, rc) != rc)
             context_.log.write(LogLevel::error, "cannot bind the ring to this thread: %s",
                                std::strerror(-rc));
-        return rc == 0;
+        if (rc != 0 && !(++bind_attempts_ > kBindAttemptsMax && at_last))
+            return false;
+        unbound_ = rc != 0;
+        context_.own_queues();
+        context_.drive_from_here();
+        return true;
+    }
+    // For a call that has to come to an end. False: others drive, or the time is over.
+    bool drives_at_last(const TimeLimit& limit) noexcept {
+        for (std::uint32_t attempt = 0; !drives_here(true); ++attempt) {
+            const std::int64_t rest = limit.left_ns();
+            if (somebody_drives() || rest == 0)
+                return false;
+            sleep_.nap(rest < 0 ? backoff_ns(attempt) : std::min(rest, backoff_ns(attempt)));
+        }
+        return true;
+    }
+
+    bool somebody_drives() const noexcept { return has_thread_ || context_.is_driven(); }
+
+    TimeLimit limit_of(std::int64_t limit_ns) const noexcept {
+        return TimeLimit(limit_ns, context_.config.clock_ns, context_.config.clock_user);
     }
 
     // Until `enough`, or both roles have left, or for limit_ns.
     template <class Enough>
     void drive(Enough&& enough, std::int64_t limit_ns) noexcept {
         using Next = typename OneThread<D>::Next;
-        const TimeLimit limit(limit_ns, context_.config.clock_ns, context_.config.clock_user);
+        const TimeLimit limit = limit_of(limit_ns);
         Next next = Next::again;
         while (!left_ && !enough()) {
             const std::int64_t rest = limit.left_ns();
@@ -271,6 +295,8 @@ class OneThreadRunner final : public DriverRunner<D> {
     }
 
     typename OneThread<D>::Next step(std::int64_t limit_ns) noexcept {
+        if (unbound_ && context_.closing.draining.load(std::memory_order_seq_cst))
+            steps_.leave_without_signal();
         const bool may_sleep =
             limit_ns == EventCount::kNoLimit && !watchdog_.barks() && context_.config.spin_us == 0;
         const auto next = steps_.next(may_sleep);
@@ -348,7 +374,8 @@ class OneThreadRunner final : public DriverRunner<D> {
     const bool has_thread_;
     Offload offload_;
     std::mutex first_;                        // caller: who drives first, or visits before
-    std::atomic<int> bind_error_{0};          // caller: the driver writes, all may ask
+    int bind_error_ = 0;                      // under `first_`: as it was logged
+    std::uint32_t bind_attempts_ = 0;         // likewise: in vain
     std::atomic<bool> driver_inside_{false};  // caller: the driver writes, finish() reads
     std::atomic<int> bound_{0};               // owner: 1, or -errno; 0: not known yet
     EventCount start_;                        // owner: start() parks here
@@ -359,6 +386,7 @@ class OneThreadRunner final : public DriverRunner<D> {
     OneThread<D> steps_;
     std::uint32_t failures_ = 0;
     bool left_ = false;
+    bool unbound_ = false;    // caller: the ring takes nothing
     bool is_polled_ = false;  // somebody has its completion_fd()
     Thread thread_;
 };

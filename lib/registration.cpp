@@ -83,9 +83,6 @@ void fill_note(Error& note, TableKind kind, const RegisteredTables::Registered& 
 
 void fill_refusal(Error& error, ErrorCode code) noexcept {
     switch (code) {
-    case ErrorCode::shutting_down:
-        fill_error(error, code, 0, "shutdown() has begun; nothing more is registered", "");
-        return;
     case ErrorCode::no_memory:
         fill_error(error, code, ENOMEM, "no memory for the table", "");
         return;
@@ -98,9 +95,8 @@ void fill_refusal(Error& error, ErrorCode code) noexcept {
                    "a callback on a worker would wait for the thread that drives the context",
                    "register outside of callbacks, or on that thread");
         return;
-    default:
-        fill_error(error, code, 0, "the ring could not be bound to the thread that drives",
-                   "use Threading::split");
+    default:  // shutting_down
+        fill_error(error, code, 0, "shutdown() has begun; nothing more is registered", "");
         return;
     }
 }

@@ -213,7 +213,10 @@ class IOContext {
     // The first thread that calls run_once(), run_for(), wait(), perform() or shutdown() drives the
     // context from then on: it alone hands requests over, and runs callbacks, inside these calls.
     // Others may submit at any time, and wait; they need the driver to come by. It goes on until it
-    // is told shutting_down, also while another thread shuts down or destroys the context.
+    // is told shutting_down, also while another thread shuts down or destroys the context. A thread
+    // to which the kernel does not bind the ring is told so (system) and is not
+    // the driver; wait(), perform() and shutdown() try for some three seconds, and fail what was
+    // accepted then.
 
     // Does what can be done now; with Run::once it waits if that is nothing. What callbacks submit
     // is handed over before Run::now returns, and at the next call after Run::once.

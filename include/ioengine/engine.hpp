@@ -43,7 +43,7 @@ enum class Run : std::uint8_t {
 struct RunReport {
     // none; shutting_down: the context has been shut down and everything is done; wrong_thread;
     // would_deadlock: from a callback; forked; unsupported: another Threading; system: the ring
-    // cannot be bound to this thread.
+    // could not be bound to this thread, which is not the driver yet; another one may be.
     ErrorCode code = ErrorCode::none;
     std::uint64_t completed = 0;    // requests that came to their end
     std::int64_t again_in_ns = -1;  // call again after so long, whatever completion_fd() says;

@@ -46,7 +46,7 @@ namespace abi {
 // A batch of buffers, or of files. One thread at a time; may outlive the engine.
 struct Registration;
 // Null and *error if that makes no sense or cannot be: invalid_argument (an empty buffer, a
-// descriptor that is not open), no_memory, shutting_down, forked, would_deadlock, system.
+// descriptor that is not open), no_memory, shutting_down, forked, would_deadlock.
 IOENGINE_API Registration* buffers_register(Engine* engine, const Bytes* buffers, std::size_t count,
                                             Error* error) noexcept;
 IOENGINE_API Registration* files_register(Engine* engine, const int* files, std::size_t count,

@@ -72,6 +72,7 @@ class Engine {
                        Error& error) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
+    void sleep_for_room(std::uint32_t seen, std::int64_t limit_ns) noexcept;
 
     // -- the end, see lib/closing.hpp --------------------------------------------------------
     void begin_closing() noexcept;

@@ -155,6 +155,16 @@ class OneThreadRunner final : public DriverRunner<D> {
         return true;
     }
 
+    // Who does not drive yet does not begin with it here: it may be somebody who only submits.
+    bool drive_until_moved(const EventCount& moving, std::uint32_t seen,
+                           std::int64_t limit_ns) noexcept override {
+        if (has_thread_ || !context_.drives_here())
+            return false;
+        const Inside inside(driver_inside_);
+        drive([&moving, seen] { return moving.prepare() != seen; }, limit_ns);
+        return true;
+    }
+
     ErrorCode visit(Errand& errand, bool may_leave_it) noexcept override {
         if (context_.drives_here()) {
             errand.done(errand, true);

@@ -14,9 +14,10 @@ namespace ioengine {
 inline namespace v0 {
 
 // Calls `submit` until it is not refused for want of a place, or for `timeout_ns`. `space` moves
-// whenever places come free, and when no more will.
-template <class Submit>
-Acceptance wait_for_room(EventCount& space, std::int64_t timeout_ns, Submit&& submit) noexcept {
+// whenever places come free, and when no more will; `sleep(seen, limit_ns)` until it has.
+template <class Submit, class Sleep>
+Acceptance wait_for_room(const EventCount& space, std::int64_t timeout_ns, Submit&& submit,
+                         Sleep&& sleep) noexcept {
     const TimeLimit limit(timeout_ns);
     for (;;) {
         // Whoever takes requests out of the queues, or closes, moves this epoch afterwards.
@@ -27,7 +28,7 @@ Acceptance wait_for_room(EventCount& space, std::int64_t timeout_ns, Submit&& su
         const std::int64_t left = limit.left_ns();
         if (left == 0)
             return {ErrorCode::timed_out, "the channel's queue stayed full for that long"};
-        space.park(seen, EventCount::Wants::anything, left);
+        sleep(seen, left);
     }
 }
 

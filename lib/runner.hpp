@@ -63,6 +63,14 @@ class Runner {
         static_cast<void>(limit_ns);
         return false;
     }
+    // This thread drives until `moving` is not `seen` any more, or for limit_ns. False: others do.
+    virtual bool drive_until_moved(const EventCount& moving, std::uint32_t seen,
+                                   std::int64_t limit_ns) noexcept {
+        static_cast<void>(moving);
+        static_cast<void>(seen);
+        static_cast<void>(limit_ns);
+        return false;
+    }
     virtual int completion_fd() noexcept { return -EOPNOTSUPP; }
 
     // Has an errand done where the kernel listens to it: here and now, if that is any thread or

@@ -212,9 +212,10 @@ class IOContext {
     //
     // The first thread that calls run_once(), run_for(), wait(), perform() or shutdown() drives the
     // context from then on: it alone hands requests over, and runs callbacks, inside these calls.
-    // Others may submit at any time, and wait; they need the driver to come by. It goes on until it
-    // is told shutting_down, also while another thread shuts down or destroys the context. A thread
-    // to which the kernel does not bind the ring is told so (system) and is not
+    // Others may submit at any time, and wait; they need the driver to come by. In submit_wait()
+    // the driver drives until there is room; who does not drive yet waits for the driver there. It
+    // goes on until it is told shutting_down, also while another thread shuts down or destroys the
+    // context. A thread to which the kernel does not bind the ring is told so (system) and is not
     // the driver; wait(), perform() and shutdown() try for some three seconds, and fail what was
     // accepted then.
 

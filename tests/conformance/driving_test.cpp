@@ -258,6 +258,26 @@ TEST_EACH_BACKEND("a wait drives, and so does perform()", "[threading][wait]") {
         REQUIRE(blocks.right(i));
 }
 
+TEST_EVERY_BACKEND("a driver that waits for room makes it", "[threading][D2]") {
+    std::atomic<int> done{0};
+    std::atomic<std::thread::id> last;
+    std::vector<std::unique_ptr<IOEvent<Count>>> events;
+    Options options = driven(1);
+    options.queue_limit = 1;
+    auto io = test::make_context(backend, options);
+    REQUIRE(io.run_once(Run::now).code == ErrorCode::none);
+    for (int i = 0; i < 50; ++i) {
+        events.push_back(std::make_unique<IOEvent<Count>>(Count{&done, &last}));
+        events.back()->prepare_nop();
+        REQUIRE(
+            (i % 2 == 0 ? io.submit_wait(*events.back()) : io.submit_wait_for(*events.back(), 1h)));
+    }
+    REQUIRE(done >= 48);
+    REQUIRE(io.shutdown().clean);
+    REQUIRE(done == 50);
+    REQUIRE(last.load() == std::this_thread::get_id());
+}
+
 TEST_EACH_BACKEND("threads that do not drive may wait for one that does", "[threading][wait]") {
     Blocks blocks(4);
     auto io = test::make_context(backend, driven(4));

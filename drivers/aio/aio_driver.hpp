@@ -208,8 +208,12 @@ class AioDriver {
             eventfd_t said = 0;
             static_cast<void>(::eventfd_read(done_fd_, &said));
         }
-        if (event_count_ == 0)
-            fill_from(kernel_.peek(kEvents, events_.data()));
+        if (event_count_ == 0) {
+            const int rc = kernel_.peek(kEvents, events_.data());
+            fill_from(rc);
+            if (rc < 0 && done_fd_ >= 0)
+                remind();  // there may be some, and nothing will say so again
+        }
         std::uint32_t taken = 0;
         while (taken < max && next_event_ < event_count_) {
             const io_event& event = events_[next_event_++];

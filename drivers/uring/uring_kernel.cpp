@@ -278,6 +278,10 @@ int LinuxUring::peek(unsigned max, UringEvent* events) noexcept {
         events[i].result = cqes[i]->res;
     }
     ::io_uring_cq_advance(&ring, count);
+    // That call was refused: what there is has been said already, and will not be again.
+    constexpr unsigned kHasMore = IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN;
+    if (done_fd_ >= 0 && count == 0 && (IO_URING_READ_ONCE(*ring.sq.kflags) & kHasMore) != 0)
+        remind();
     return static_cast<int>(count);
 }
 

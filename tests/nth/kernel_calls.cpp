@@ -48,6 +48,8 @@ constexpr Call kCalls[] = {
     {SYS_openat, "openat", EMFILE, false},
     {SYS_memfd_create, "memfd_create", EMFILE, false},
     {SYS_eventfd2, "eventfd2", EMFILE, false},
+    {SYS_pipe2, "pipe2", EMFILE, false},
+    {SYS_ppoll, "ppoll", ENOMEM, true},
     {SYS_mmap, "mmap", ENOMEM, false},
     {SYS_mprotect, "mprotect", ENOMEM, false},
     {SYS_madvise, "madvise", EINVAL, false},

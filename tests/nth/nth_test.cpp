@@ -2,19 +2,20 @@
 //
 // Goal: no single failure beneath the library, and none that lasts, makes it break its contract,
 // crash, hang, or leak: every outcome is one of a few that a caller can deal with.
-// Method: short programs over the shared library, each run in a process of its own. In the first
-// run the first system call fails, in the second the second one, and so on until a run passes
-// untouched; then the same from the n-th on; then the same with allocations. What the kernel does
-// wrong once work is in it: tests/fault, and the simulation.
+// Method: short programs over the shared library, on each backend and threading, each run in a
+// process of its own. In the first run the first system call fails, in the second the second one,
+// and so on until a run passes untouched; then the same from the n-th on; then the same with
+// allocations. What the kernel does wrong once work is in it: tests/fault, and the simulation.
 //
 // IOENGINE_TEST_NTH=all: every n; otherwise every kStride-th, beginning somewhere else for each
-// script. IOENGINE_TEST_NTH_ONLY="script|backend|failure|n" test-nth "[only]": that one run, in
-// this process.
+// script. IOENGINE_TEST_NTH_ONLY="script|backend|threading|failure|n" test-nth "[only]": that one
+// run, in this process.
 
 #include "tests/nth/kernel_calls.hpp"
 #include "tests/nth/memory.hpp"
 #include "tests/nth/scripts.hpp"
 #include "tests/nth/stage.hpp"
+#include "tests/support/in_each_threading.hpp"
 #include "tests/support/support.hpp"
 
 #include <array>
@@ -37,7 +38,7 @@ using namespace ioengine;
 namespace {
 
 constexpr std::uint64_t kStride = 23;
-constexpr std::size_t kAtOnce = 4;
+constexpr std::size_t kAtOnce = 8;  // most runs sleep most of the time
 
 // One way to fail.
 struct Way {
@@ -81,6 +82,19 @@ constexpr Way kWays[] = {
     {"allocations", arm_memory<UINT64_MAX>, nth::memory::injected, is_want_of_memory, false},
 };
 
+// One script, somewhere, that fails in one way: a run for each n.
+struct Case {
+    const nth::Script* script;
+    Backend backend;
+    Threading threading;
+    const Way* way;
+
+    std::string name() const {
+        return std::string(script->name) + "|" + backend_name(backend) + "|" +
+               test::name_of(threading) + "|" + way->name + "|";
+    }
+};
+
 // Files and a report for one process at a time.
 struct Place {
     Place() : source(nth::kOps * nth::kBlock), scratch(nth::kOps * nth::kBlock) {
@@ -104,7 +118,8 @@ struct Place {
     test::TempFile source;
     test::TempFile scratch;
     nth::Report* report;
-    pid_t child = 0;
+    pid_t child = 0;  // 0: idle
+    Case played{};
     std::uint64_t n = 0;
 };
 
@@ -129,7 +144,8 @@ bool threads_come_down_to(std::uint64_t expected) {
     return false;
 }
 
-void play(const nth::Script& script, Backend backend, const Way& way, Place& place) {
+void play(Place& place) {
+    const Way& way = *place.played.way;
     nth::Report& report = *place.report;
     report = nth::Report{};
     if (way.of_kernel) {
@@ -140,11 +156,11 @@ void play(const nth::Script& script, Backend backend, const Way& way, Place& pla
         }
     }
     // Whatever is made once per process is made before.
-    nth::Stage stage(backend, place.files(), report);
+    nth::Stage stage(place.played.backend, place.played.threading, place.files(), report);
     const std::size_t fds = entries_of("/proc/self/fd");
     const std::uint64_t threads = test::thread_count();
     way.arm(place.n);
-    script.play(stage);
+    place.played.script->play(stage);
     nth::kernel_calls::disarm();
     nth::memory::disarm();
     report.injected = way.injected();
@@ -181,62 +197,57 @@ class Runs {
             place = std::make_unique<Place>();
     }
 
-    void run(Backend backend, const Way& way) {
+    // Each place plays one case after the other.
+    void run(const std::vector<Case>& cases) {
         const char* const asked = std::getenv("IOENGINE_TEST_NTH");
         const bool all = asked != nullptr && std::strcmp(asked, "all") == 0;
-        std::uint64_t begin = 0;
-        for (const nth::Script* script = nth::kScripts; script->name != nullptr; ++script)
-            run(*script, backend, way, all ? 0 : ++begin % kStride, all ? 1 : kStride);
+        stride_ = all ? 1 : kStride;
+        for (std::size_t next = 0, running = 0; next < cases.size() || running != 0;) {
+            for (auto& place : places_) {
+                if (place->child != 0 || next == cases.size())
+                    continue;
+                place->played = cases[next];
+                place->n = 1 + (all ? 0 : ++next_begin_ % kStride);
+                start(*place);
+                ++next;
+                ++running;
+            }
+            running -= finish_one() ? 1 : 0;
+        }
     }
-    std::uint64_t cases() const { return cases_; }
+    std::uint64_t runs() const { return runs_; }
     std::uint64_t touched() const { return touched_; }
     const std::map<std::string, std::uint64_t>& outcomes() const { return outcomes_; }
 
   private:
-    void run(const nth::Script& script, Backend backend, const Way& way, std::uint64_t begin,
-             std::uint64_t stride) {
-        std::uint64_t n = begin + 1;
-        bool untouched = false;
-        std::size_t running = 0;
-        while (!untouched || running != 0) {
-            for (auto& place : places_) {
-                if (untouched || place->child != 0)
-                    continue;
-                start(script, backend, way, *place, n);
-                n += stride;
-                ++running;
-            }
-            untouched |= finish_one(script, backend, way);
-            --running;
-        }
-    }
-    static void start(const nth::Script& script, Backend backend, const Way& way, Place& place,
-                      std::uint64_t n) {
-        place.n = n;
+    static void start(Place& place) {
         const pid_t child = ::fork();
         REQUIRE(child >= 0);
         if (child == 0) {
-            play(script, backend, way, place);
+            play(place);
             test::leave_child(0);
         }
         place.child = child;
     }
-    // True if nothing has failed in it.
-    bool finish_one(const nth::Script& script, Backend backend, const Way& way) {
+    // True if nothing has failed in it: its case is done.
+    bool finish_one() {
         int status = 0;
         const pid_t child = ::waitpid(-1, &status, 0);
         for (auto& place : places_) {
             if (place->child != child)
                 continue;
+            judge(*place, status);
             place->child = 0;
-            judge(script, backend, way, *place, status);
-            return place->report->injected == 0;
+            if (place->report->injected == 0)
+                return true;
+            place->n += stride_;
+            start(*place);
+            return false;
         }
         FAIL("a child that nobody started");
         return true;
     }
-    void judge(const nth::Script& script, Backend backend, const Way& way, const Place& place,
-               int status) {
+    void judge(const Place& place, int status) {
         const nth::Report& report = *place.report;
         std::string wrong = report.violation;
         if (WIFSIGNALED(status))
@@ -244,68 +255,81 @@ class Runs {
         else if (WEXITSTATUS(status) != 0)
             wrong = "ended with " + std::to_string(WEXITSTATUS(status));
         INFO("failed first: " << report.failed_call << ", " << std::strerror(report.failed_error));
-        INFO("again: IOENGINE_TEST_NTH_ONLY=\"" << script.name << "|" << backend_name(backend)
-                                                << "|" << way.name << "|" << place.n
+        INFO("again: IOENGINE_TEST_NTH_ONLY=\"" << place.played.name() << place.n
                                                 << "\" test-nth [only]");
         CHECK(wrong == "");
-        ++cases_;
+        ++runs_;
         touched_ += report.injected != 0;
         ++outcomes_[outcome_of(report)];
     }
 
     std::array<std::unique_ptr<Place>, kAtOnce> places_;
-    std::uint64_t cases_ = 0;
+    std::uint64_t stride_ = 1;
+    std::uint64_t next_begin_ = 0;
+    std::uint64_t runs_ = 0;
     std::uint64_t touched_ = 0;
     std::map<std::string, std::uint64_t> outcomes_;
 };
 
-void play_one(const char* asked) {
-    for (const nth::Script* script = nth::kScripts; script->name != nullptr; ++script) {
-        for (const Backend backend : {Backend::aio, Backend::uring}) {
-            for (const Way& way : kWays) {
-                const std::string name =
-                    std::string(script->name) + "|" + backend_name(backend) + "|" + way.name + "|";
-                if (std::strncmp(asked, name.c_str(), name.size()) != 0)
-                    continue;
-                Place place;
-                place.n = std::strtoull(asked + name.size(), nullptr, 10);
-                play(*script, backend, way, place);
-                std::printf("%s\n%s of %llu: %s\n", asked, place.report->failed_call,
-                            static_cast<unsigned long long>(place.report->injected),
-                            outcome_of(*place.report).c_str());
-                REQUIRE(std::string(place.report->violation) == "");
-                return;
-            }
-        }
-    }
-    FAIL("IOENGINE_TEST_NTH_ONLY names no run: script|backend|failure|n");
+std::vector<Case> cases_of(Backend backend, Threading threading, const Way& way) {
+    std::vector<Case> cases;
+    for (const nth::Script* script = nth::kScripts; script->name != nullptr; ++script)
+        if (script->plays_on(threading))
+            cases.push_back({script, backend, threading, &way});
+    return cases;
 }
 
-void run_all(Backend backend, bool of_kernel) {
+void play_one(const std::string& asked) {
+    for (const Backend backend : test::kKernelBackends)
+        for (const Threading threading : test::kThreadings)
+            for (const Way& way : kWays)
+                for (const Case& played : cases_of(backend, threading, way)) {
+                    const std::string name = played.name();
+                    if (asked.compare(0, name.size(), name) != 0)
+                        continue;
+                    Place place;
+                    place.played = played;
+                    place.n = std::strtoull(asked.c_str() + name.size(), nullptr, 10);
+                    play(place);
+                    std::printf("%s\n%s of %llu: %s\n", asked.c_str(), place.report->failed_call,
+                                static_cast<unsigned long long>(place.report->injected),
+                                outcome_of(*place.report).c_str());
+                    REQUIRE(std::string(place.report->violation) == "");
+                    return;
+                }
+    FAIL("IOENGINE_TEST_NTH_ONLY names no run: script|backend|threading|failure|n");
+}
+
+void run_all(Backend backend, Threading threading) {
     for (const Way& way : kWays) {
-        if (way.of_kernel != of_kernel)
-            continue;
         Runs runs;
-        runs.run(backend, way);
-        std::printf("%s, %s: %llu runs, %llu of them touched\n", backend_name(backend), way.name,
-                    static_cast<unsigned long long>(runs.cases()),
+        runs.run(cases_of(backend, threading, way));
+        std::printf("%s, %s, %s: %llu runs, %llu of them touched\n", backend_name(backend),
+                    test::name_of(threading), way.name,
+                    static_cast<unsigned long long>(runs.runs()),
                     static_cast<unsigned long long>(runs.touched()));
         for (const auto& [outcome, count] : runs.outcomes())
             std::printf("  %8llu  %s\n", static_cast<unsigned long long>(count), outcome.c_str());
+        std::fflush(stdout);
         CHECK(runs.touched() > 0);
     }
 }
 
 }  // namespace
 
-TEST_EACH_BACKEND("whichever system call fails, once or from then on: refused, or done, once each",
-                  "[nth]") {
-    run_all(backend, true);
+TEST_EACH_BACKEND("whatever fails under two threads is refused, or done, once each",
+                  "[nth][split]") {
+    run_all(backend, Threading::split);
 }
 
-TEST_EACH_BACKEND("whichever allocation fails, once or from then on: refused, or done, once each",
-                  "[nth]") {
-    run_all(backend, false);
+TEST_EACH_BACKEND("whatever fails under one thread of the engine's is refused, or done, once each",
+                  "[nth][owner]") {
+    run_all(backend, Threading::owner);
+}
+
+TEST_EACH_BACKEND("whatever fails under a thread of the host's is refused, or done, once each",
+                  "[nth][caller]") {
+    run_all(backend, Threading::caller);
 }
 
 TEST_CASE("the run that IOENGINE_TEST_NTH_ONLY names", "[.][only]") {

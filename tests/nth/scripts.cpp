@@ -4,6 +4,7 @@
 // leaves it to the stage to judge what came of it. It allocates nothing itself.
 #include "tests/nth/scripts.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <pthread.h>
 #include <sys/uio.h>
@@ -15,6 +16,7 @@ namespace nth {
 namespace {
 
 using ioengine::Backend;
+using ioengine::Bytes;
 using ioengine::Channel;
 using ioengine::Group;
 using ioengine::IOAction;
@@ -22,7 +24,6 @@ using ioengine::IOMergeSubmitter;
 using ioengine::Lending;
 using ioengine::Options;
 using namespace std::chrono_literals;
-using Context = ioengine::IOContext<>;
 
 Options with(std::uint32_t depth, Lending lending = Lending::callbacks) {
     Options options;
@@ -58,7 +59,7 @@ void mixed_work(Stage& stage, const Options& options) {
     reads(stage, *io, 0, 4);
     writes(stage, *io, 4, 4);
     reads(stage, *io, 8, 4, true);
-    stage.wait();
+    stage.wait(*io);
 }
 
 // -- contexts ----------------------------------------------------------------------------------
@@ -74,7 +75,10 @@ void two_contexts(Stage& stage) {
         reads(stage, *one, 0, 4);
     if (two)
         writes(stage, *two, 4, 4);
-    stage.wait();
+    if (one)
+        stage.wait(*one, 0, 4);
+    if (two)
+        stage.wait(*two, 4, 8);
 }
 
 void many_short_contexts(Stage& stage) {
@@ -93,7 +97,7 @@ void probe_then_automatic(Stage& stage) {
         return;
     stage.require(io->report().backend != Backend::automatic, "a context has a backend");
     reads(stage, *io, 0, 4);
-    stage.wait();
+    stage.wait(*io);
 }
 
 void report_and_dump(Stage& stage) {
@@ -105,7 +109,7 @@ void report_and_dump(Stage& stage) {
         return;
     reads(stage, *io, 0, 4);
     static_cast<void>(io->dump());  // empty, if there is no memory for it
-    stage.wait();
+    stage.wait(*io);
     static_cast<void>(ioengine::to_text(io->report()));
     static_cast<void>(ioengine::to_json(io->report()));
     stage.require(io->stats().accepted <= 4, "stats() count");
@@ -115,7 +119,7 @@ void report_and_dump(Stage& stage) {
 
 void one_read(Stage& stage, Context& io) {
     reads(stage, io, 0, 1);
-    stage.wait();
+    stage.wait(io);
 }
 
 void one_call_reads(Stage& stage, Context& io) {
@@ -124,28 +128,28 @@ void one_call_reads(Stage& stage, Context& io) {
         stage.accepted(i, io.read(stage.files.source, {stage.buffer(i), kBlock}, i * kBlock,
                                   Stage::Note{&stage, i}));
     }
-    stage.wait();
+    stage.wait(io);
 }
 
 void more_reads_than_slots(Stage& stage, Context& io) {
     reads(stage, io, 0, 12);
-    stage.wait();
+    stage.wait(io);
 }
 
 void direct_reads_and_writes(Stage& stage, Context& io) {
     reads(stage, io, 0, 6, true);
     writes(stage, io, 6, 6, true);
-    stage.wait();
+    stage.wait(io);
 }
 
 void writes_then_fsync(Stage& stage, Context& io) {
     writes(stage, io, 0, 4);
-    stage.wait();
+    stage.wait(io);
     stage.op(4).prepare_fsync(stage.files.scratch);
     stage.accepted(4, io.submit(stage.op(4)));
     stage.op(5).prepare_fdatasync(stage.files.scratch);
     stage.accepted(5, io.submit(stage.op(5)));
-    stage.wait();
+    stage.wait(io);
 }
 
 void vectors(Stage& stage, Context& io) {
@@ -158,16 +162,16 @@ void vectors(Stage& stage, Context& io) {
     stage.accepted(0, io.submit(stage.event(0)));
     stage.write(1).prepare_writev(stage.files.scratch, halves[1], 2, kBlock);
     stage.accepted(1, io.submit(stage.event(1)));
-    stage.wait();
+    stage.wait(io);
 }
 
 void space_and_ranges(Stage& stage, Context& io) {
     stage.op(0).prepare_fallocate(stage.files.scratch, 0, 0, 4 * kBlock);
     stage.accepted(0, io.submit(stage.op(0)));
-    stage.wait();
+    stage.wait(io);
     stage.op(1).prepare_sync_file_range(stage.files.scratch, 0, 4 * kBlock, 2);
     stage.accepted(1, io.submit(stage.op(1)));
-    stage.wait();
+    stage.wait(io);
 }
 
 void no_ops(Stage& stage, Context& io) {
@@ -175,7 +179,7 @@ void no_ops(Stage& stage, Context& io) {
         stage.op(i).prepare_nop();
         stage.accepted(i, io.submit(stage.event(i)));
     }
-    stage.wait();
+    stage.wait(io);
 }
 
 void priorities(Stage& stage) {
@@ -187,7 +191,7 @@ void priorities(Stage& stage) {
     reads(stage, *io, 0, 4);
     for (std::size_t i = 4; i < 8; ++i)
         stage.accepted(i, io->submit(stage.read(i), Channel::prio));
-    stage.wait();
+    stage.wait(*io);
 }
 
 void past_the_end(Stage& stage, Context& io) {
@@ -196,7 +200,7 @@ void past_the_end(Stage& stage, Context& io) {
                                     (kOps + i) * kBlock);
         stage.accepted(i, io.submit(stage.event(i)));
     }
-    stage.wait();
+    stage.wait(io);
 }
 
 // -- queues ------------------------------------------------------------------------------------
@@ -207,9 +211,10 @@ void a_queue_of_one(Stage& stage) {
     auto io = stage.create(options);
     if (!io)
         return;
+    stage.become_driver(io->engine());
     for (std::size_t i = 0; i < 6; ++i)
         stage.accepted(i, io->submit_wait(stage.read(i)));
-    stage.wait();
+    stage.wait(*io);
 }
 
 void a_limit_on_the_wait(Stage& stage) {
@@ -218,9 +223,10 @@ void a_limit_on_the_wait(Stage& stage) {
     auto io = stage.create(options);
     if (!io)
         return;
+    stage.become_driver(io->engine());
     for (std::size_t i = 0; i < 6; ++i)
         stage.accepted(i, io->submit_wait_for(stage.read(i), 1s));
-    stage.wait();
+    stage.wait(*io);
 }
 
 // -- waiting -----------------------------------------------------------------------------------
@@ -378,7 +384,133 @@ void a_thread_that_exits(Stage& stage, Context& io) {
     if (::pthread_create(&thread, nullptr, submit_elsewhere, &where) == 0)
         ::pthread_join(thread, nullptr);
     writes(stage, io, 4, 4);
-    stage.wait();
+    stage.wait(io);
+}
+
+// What an older kernel lacks, where one thread holds both roles.
+Options older() {
+    Options options = with(4);
+    options.disable = "ext_arg,single_issuer,defer_taskrun,coop_taskrun,ring_fd,aio_ring_reap";
+    return options;
+}
+
+void an_older_ring(Stage& stage) {
+    mixed_work(stage, older());
+}
+
+// -- giving up ---------------------------------------------------------------------------------
+
+void cancelled(Stage& stage, Context& io) {
+    Acceptance given[6];
+    for (std::size_t i = 0; i < 6; ++i) {
+        stage.may_end_with(i, ECANCELED);
+        given[i] = io.submit(stage.read(i, true));
+        stage.accepted(i, given[i]);
+    }
+    if (given[3])
+        stage.granted(io.cancel(given[3].handle()));
+    stage.granted(io.cancel(stage.files.source_direct));
+    writes(stage, io, 6, 2, true);
+    stage.wait(io);
+    for (std::size_t i = 8; i < 12; ++i)
+        stage.may_end_with(i, ECANCELED);
+    reads(stage, io, 8, 4);
+    stage.granted(io.cancel_all());
+    stage.wait(io);
+}
+
+void late(Stage& stage, Context& io) {
+    for (std::size_t i = 0; i < 6; ++i) {
+        Stage::Event& event = stage.read(i, true);
+        if (i % 3 != 0)
+            stage.may_end_with(i, ETIMEDOUT);
+        if (i % 3 == 0)
+            event.expire_after(1h);
+        else
+            event.expire_after(i % 3 == 1 ? 1ms : 0ms);
+        stage.accepted(i, io.submit(event));
+    }
+    stage.wait(io);
+}
+
+// -- registered buffers and files --------------------------------------------------------------
+
+void registered(Stage& stage, Context& io) {
+    {
+        auto memory = io.register_buffers({Bytes(stage.buffer(0), kOps * kBlock)});
+        auto files = io.register_files({stage.files.source, stage.files.scratch_direct});
+        stage.granted(memory ? ErrorCode::none : memory.error().code);
+        stage.granted(files ? ErrorCode::none : files.error().code);
+        for (std::size_t i = 0; i < 12; ++i) {
+            Stage::Event& event = i % 2 == 0 ? stage.read(i) : stage.write(i, true);
+            if (memory)
+                event.use((*memory)[0]);
+            if (files)
+                event.use((*files)[i % 2]);
+            stage.accepted(i, io.submit(event));
+            if (i == 5)
+                stage.wait(io);
+        }
+        if (files)
+            static_cast<void>(files->update(0, stage.files.source_direct));
+    }
+    // Unregistered under requests in flight.
+    stage.wait(io);
+    reads(stage, io, 12, 2);
+    stage.wait(io);
+}
+
+// -- a driver, and others ----------------------------------------------------------------------
+
+// Plays on a thread of its own, which brings the context to its end.
+struct Player {
+    Stage* stage;
+    Context* io;
+    void (*play)(Stage&, Context&);
+};
+
+void* play_and_destroy(void* argument) {
+    const auto& player = *static_cast<Player*>(argument);
+    player.play(*player.stage, *player.io);
+    static_cast<void>(Context(std::move(*player.io)));
+    return nullptr;
+}
+
+// The thread of the script's drives meanwhile; `polls`: by the descriptor, if it can be had.
+void beside_a_driver(Stage& stage, const Options& options, bool polls,
+                     void (*play)(Stage&, Context&)) {
+    auto io = stage.create(options);
+    if (!io)
+        return;
+    ioengine::Engine* const engine = io->engine();
+    const int fd = polls ? io->completion_fd() : -1;
+    stage.become_driver(engine);
+    Player player{&stage, &*io, play};
+    pthread_t thread;
+    if (::pthread_create(&thread, nullptr, play_and_destroy, &player) != 0)
+        return;
+    stage.drive_to_the_end(engine, fd);
+    ::pthread_join(thread, nullptr);
+}
+
+template <void (*play)(Stage&, Context&), std::uint32_t depth>
+void beside_the_driver(Stage& stage) {
+    beside_a_driver(stage, with(depth), false, play);
+}
+
+template <void (*play)(Stage&, Context&), std::uint32_t depth>
+void beside_a_poll(Stage& stage) {
+    beside_a_driver(stage, with(depth), true, play);
+}
+
+void beside_a_poll_of_an_older_ring(Stage& stage) {
+    beside_a_driver(stage, older(), true, direct_reads_and_writes);
+}
+
+// Shuts down while the driver may be asleep; what is left is destroyed.
+void ended(Stage& stage, Context& io) {
+    reads(stage, io, 0, 4, true);
+    stage.require(io.shutdown().clean, "a shutdown without a deadline is clean");
 }
 
 // -- merging -----------------------------------------------------------------------------------
@@ -409,7 +541,7 @@ void merged_by_hand(Stage& stage, Context& io) {
         for (std::size_t i = 8; i < 14; ++i)
             stage.accepted(i, submitter.add(stage.read(i)));
     }
-    stage.wait();
+    stage.wait(io);
 }
 
 // -- the end -----------------------------------------------------------------------------------
@@ -421,7 +553,7 @@ void ends_in_flight(Stage& stage, Context& io) {
 
 void shutdown_with_a_deadline(Stage& stage, Context& io) {
     for (std::size_t i = 0; i < 8; ++i)
-        stage.may_be_cancelled(i);
+        stage.may_end_with(i, ECANCELED);
     reads(stage, io, 0, 8, true);
     static_cast<void>(io.shutdown(20ms));
     static_cast<void>(io.shutdown());
@@ -432,12 +564,12 @@ void what_never_comes(Stage& stage) {
         return create_and_destroy(stage);  // AIO would wait for the pipe inside the submit call
     int pipe[2];
     if (::pipe(pipe) != 0)
-        return stage.require(false, "a pipe can be had");
+        return;  // it is among the calls that fail
     {
         auto io = stage.create(with(2));
         if (io) {
             for (std::size_t i = 0; i < 5; ++i)
-                stage.may_be_cancelled(i);
+                stage.may_end_with(i, ECANCELED);
             stage.op(0, 0).prepare_read(pipe[0], stage.buffer(0), 1, 0);
             stage.accepted(0, io->submit(stage.event(0)));
             reads(stage, *io, 1, 4);
@@ -487,8 +619,9 @@ const Script kScripts[] = {
     {"perform", on_a_context<perform, 2>},
     {"waits with a limit", on_a_context<waits_with_a_limit, 2>},
     {"spinning", spinning},
-    {"lending none", nobody_lends},
-    {"lending callers", callers_lend},
+    {"lending none", nobody_lends, On::two_threads},
+    {"lending callers", callers_lend, On::two_threads},
+    {"an older ring", an_older_ring, On::one_thread},
     {"every feature off", every_feature_off},
     {"workers", through_workers},
     {"a sink", through_a_sink},
@@ -500,12 +633,42 @@ const Script kScripts[] = {
     {"shutdown with a deadline", on_a_context<shutdown_with_a_deadline, 2>},
     {"what never comes", what_never_comes},
     {"a buffer of the library's", a_buffer_of_ours},
+    {"cancelled", on_a_context<cancelled, 2>},
+    {"late", on_a_context<late, 2>},
+    {"registered", on_a_context<registered, 4>},
+    {"beside: ended", beside_the_driver<ended, 2>, On::caller},
+    {"beside: one-call reads", beside_the_driver<one_call_reads, 4>, On::caller},
+    {"beside: perform", beside_the_driver<perform, 2>, On::caller},
+    {"beside: a group", beside_the_driver<a_group, 4>, On::caller},
+    {"beside: cancelled", beside_the_driver<cancelled, 2>, On::caller},
+    {"beside: late", beside_the_driver<late, 2>, On::caller},
+    {"beside: registered", beside_the_driver<registered, 4>, On::caller},
+    {"polled: ended", beside_a_poll<ended, 2>, On::caller},
+    {"polled: reads and writes", beside_a_poll<direct_reads_and_writes, 4>, On::caller},
+    {"polled: an older ring", beside_a_poll_of_an_older_ring, On::caller},
+    {"polled: waits with a limit", beside_a_poll<waits_with_a_limit, 2>, On::caller},
+    {"polled: late", beside_a_poll<late, 2>, On::caller},
+    {"polled: registered", beside_a_poll<registered, 4>, On::caller},
 #if IOENGINE_TESTS_NTH_AIO
-    {"libaio: reads and writes", aio_transfers},
-    {"libaio: vectors", aio_vectors},
-    {"libaio: polls", aio_polls},
+    {"libaio: reads and writes", aio_transfers, On::two_threads},
+    {"libaio: vectors", aio_vectors, On::two_threads},
+    {"libaio: polls", aio_polls, On::two_threads},
 #endif
     {nullptr, nullptr},
 };
+
+bool Script::plays_on(Threading threading) const {
+    switch (on) {
+    case On::any:
+        return true;
+    case On::two_threads:
+        return threading == Threading::split;
+    case On::one_thread:
+        return threading != Threading::split;
+    case On::caller:
+        return threading == Threading::caller;
+    }
+    return false;
+}
 
 }  // namespace nth

@@ -6,11 +6,19 @@
 
 #include "tests/nth/stage.hpp"
 
+#include <cstdint>
+
 namespace nth {
+
+// In which threadings it has something to show.
+enum class On : std::uint8_t { any, two_threads, one_thread, caller };
 
 struct Script {
     const char* name;
     void (*play)(Stage& stage);
+    On on = On::any;
+
+    bool plays_on(Threading threading) const;
 };
 
 #if IOENGINE_TESTS_NTH_AIO

@@ -7,17 +7,30 @@
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <poll.h>
 #include <unistd.h>
 
 namespace nth {
+
+namespace {
+
+using ioengine::Run;
+using ioengine::abi::engine_run;
+
+void nap() {
+    const timespec a_moment{0, 50'000};
+    ::nanosleep(&a_moment, nullptr);
+}
+
+}  // namespace
 
 void pattern(unsigned char* to, std::size_t i) {
     for (std::size_t at = 0; at < kBlock; ++at)
         to[at] = static_cast<unsigned char>(at * 31 + i * 7 + at / 256 + 1);
 }
 
-Stage::Stage(ioengine::Backend backend, const Files& given, Report& report)
-    : files(given), backend_(backend), report_(report),
+Stage::Stage(ioengine::Backend backend, Threading threading, const Files& given, Report& report)
+    : files(given), backend_(backend), threading_(threading), report_(report),
       buffers_(static_cast<unsigned char*>(std::aligned_alloc(kBlock, kOps * kBlock))),
       ops_(static_cast<Op*>(std::aligned_alloc(alignof(Op), kOps * sizeof(Op)))) {
     if (buffers_ == nullptr || ops_ == nullptr)
@@ -31,14 +44,16 @@ void Stage::Note::operator()(Result result) const noexcept {
     stage->ended(i, result);
 }
 
-ioengine::Expected<ioengine::IOContext<>> Stage::create(ioengine::Options options) {
+ioengine::Expected<Context> Stage::create(ioengine::Options options) {
     options.backend = backend_;
     return create_any(options);
 }
 
-ioengine::Expected<ioengine::IOContext<>> Stage::create_any(ioengine::Options options) {
+ioengine::Expected<Context> Stage::create_any(ioengine::Options options) {
+    options.threading = threading_;
+    calls_back_elsewhere_ = options.workers != nullptr || options.sink != nullptr;
     options.log = [](void*, ioengine::LogLevel, const char*) {};
-    auto made = ioengine::IOContext<>::create(options);
+    auto made = Context::create(options);
     if (!made)
         no_context(made.error());
     return made;
@@ -86,10 +101,19 @@ bool Stage::accepted(std::size_t i, Acceptance acceptance) {
         ++report_.accepted;
         return true;
     }
-    if (report_.refused++ == 0)
-        report_.refused_code = acceptance.code();
+    refused(acceptance.code());
     require(std::strlen(acceptance.detail()) > 0, "a refusal has a detail");
     return false;
+}
+
+void Stage::granted(ErrorCode code) {
+    if (code != ErrorCode::none)
+        refused(code);
+}
+
+void Stage::refused(ErrorCode code) {
+    if (report_.refused++ == 0)
+        report_.refused_code = code;
 }
 
 void Stage::ended(std::size_t i, Result result) {
@@ -97,13 +121,34 @@ void Stage::ended(std::size_t i, Result result) {
     ops_[i].notices.fetch_add(1, std::memory_order_release);
 }
 
-void Stage::wait() {
-    for (std::size_t i = 0; i < kOps; ++i) {
+void Stage::wait(Context& io, std::size_t first, std::size_t end) {
+    for (std::size_t i = first; i < end; ++i) {
         while (ops_[i].accepted && ops_[i].notices.load(std::memory_order_acquire) == 0) {
-            const timespec nap{0, 50'000};
-            ::nanosleep(&nap, nullptr);
+            // Nothing wakes a driver whose callbacks run on other threads.
+            const bool sleeps = !calls_back_elsewhere_ && io.stats().running != 0;
+            if (io.run_once(sleeps ? Run::once : Run::now).code != ErrorCode::none || !sleeps)
+                nap();
         }
     }
+}
+
+void Stage::become_driver(ioengine::Engine* engine) {
+    // Not at once, if the ring could not be bound to this thread.
+    while (engine_run(engine, Run::now, 0).code == ErrorCode::system)
+        nap();
+}
+
+void Stage::drive_to_the_end(ioengine::Engine* engine, int fd) {
+    ioengine::RunReport report;
+    while (report.code == ErrorCode::none) {
+        if (fd >= 0) {
+            const std::int64_t ms = report.again_in_ns / 1'000'000 + 1;
+            pollfd watched{fd, POLLIN, 0};
+            ::poll(&watched, 1, report.again_in_ns < 0 ? -1 : static_cast<int>(ms));
+        }
+        report = engine_run(engine, fd >= 0 ? Run::now : Run::once, 0);
+    }
+    require(report.code == ErrorCode::shutting_down, "a driver drives to the end");
 }
 
 void Stage::require(bool holds, const char* what) {
@@ -131,7 +176,7 @@ void Stage::judge(const Op& op, std::size_t i, bool (*excuses)(int error)) {
     if (!op.accepted || notices == 0)
         return;
     if (op.result < 0) {
-        if (op.cancellable && op.result == -ECANCELED)
+        if (op.natural_error != 0 && op.result == -op.natural_error)
             return;
         if (report_.failed++ == 0)
             report_.request_error = static_cast<int>(-op.result);

@@ -2,6 +2,9 @@
 //
 // Stage: where a script plays: files, buffers and events that are there before anything fails, and
 // the contract, which is checked at the end. It allocates nothing itself.
+//
+// The same script plays in each threading. With Threading::caller its thread drives: in wait(), and
+// in whatever calls of the library wait by themselves.
 #ifndef IOENGINE_TESTS_NTH_STAGE_HPP
 #define IOENGINE_TESTS_NTH_STAGE_HPP
 
@@ -17,6 +20,8 @@ using ioengine::Acceptance;
 using ioengine::ErrorCode;
 using ioengine::Request;
 using ioengine::Result;
+using ioengine::Threading;
+using Context = ioengine::IOContext<>;
 
 constexpr std::size_t kBlock = 4096;
 constexpr std::size_t kOps = 32;
@@ -48,7 +53,7 @@ class Stage {
         int scratch_direct = -1;
     };
 
-    Stage(ioengine::Backend backend, const Files& given, Report& report);
+    Stage(ioengine::Backend backend, Threading threading, const Files& given, Report& report);
     Stage(const Stage&) = delete;
     Stage& operator=(const Stage&) = delete;
 
@@ -62,10 +67,11 @@ class Stage {
     // -- for scripts -------------------------------------------------------------------------
 
     const Files files;
-    // A context on the backend of this run. Its log goes nowhere; that it is refused is noted.
-    ioengine::Expected<ioengine::IOContext<>> create(ioengine::Options options);
+    // A context on the backend and threading of this run. Its log goes nowhere; that it is refused
+    // is noted.
+    ioengine::Expected<Context> create(ioengine::Options options);
     // The same on whatever backend the library chooses.
-    ioengine::Expected<ioengine::IOContext<>> create_any(ioengine::Options options);
+    ioengine::Expected<Context> create_any(ioengine::Options options);
     void no_context(const ioengine::Error& error);
     ioengine::Backend backend() const { return backend_; }
     // Operation i is a read of block i of the source, or a write of it to the scratch file.
@@ -84,12 +90,20 @@ class Stage {
     bool accepted(std::size_t i, Acceptance acceptance);
     // One without a callback ended like this.
     void ended(std::size_t i, Result result);
-    // It was called off by the script: ECANCELED is all right.
-    void may_be_cancelled(std::size_t i) { ops_[i].cancellable = true; }
+    // The script gives it up, or lets it be late: this error is all right.
+    void may_end_with(std::size_t i, int error) { ops_[i].natural_error = error; }
     // The script provokes refusals.
     void may_be_refused() { may_be_refused_ = true; }
-    // Until all that was accepted has ended.
-    void wait();
+    // What became of something else that was asked of a context.
+    void granted(ErrorCode code);
+    // Until all that was accepted has ended, of operations first to end - 1. This thread drives the
+    // context, if one of the host's has to and no other does.
+    void wait(Context& io, std::size_t first = 0, std::size_t end = kOps);
+    // With Threading::caller: this thread is the driver from now on.
+    void become_driver(ioengine::Engine* engine);
+    // It drives until another thread has brought the context to its end; with a descriptor, the
+    // completion_fd(), it sleeps in poll(2) and not in the context.
+    void drive_to_the_end(ioengine::Engine* engine, int fd);
     void require(bool holds, const char* what);
 
     // -- for the test --------------------------------------------------------------------------
@@ -105,7 +119,7 @@ class Stage {
         Event event;
         Kind kind = Kind::other;
         std::uint64_t bytes = 0;
-        bool cancellable = false;
+        int natural_error = 0;
         bool accepted = false;
         bool refused = false;
         std::atomic<std::uint32_t> notices{0};
@@ -113,8 +127,11 @@ class Stage {
     };
     Event& begin(std::size_t i, Kind kind, std::uint64_t bytes);
     void judge(const Op& op, std::size_t i, bool (*excuses)(int error));
+    void refused(ErrorCode code);
 
     const ioengine::Backend backend_;
+    const Threading threading_;
+    bool calls_back_elsewhere_ = false;
     Report& report_;
     unsigned char* const buffers_;
     Op* const ops_;

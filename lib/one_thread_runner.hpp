@@ -136,10 +136,13 @@ class OneThreadRunner final : public DriverRunner<D> {
             return context_.completed() != before ||
                    context_.poll_counters.told_early.get() != early;
         };
-        if (how == Run::until)
+        if (how == Run::until) {
+            if (!left_)
+                step(0);  // even if the limit has passed when the clock is read again
             drive([] { return false; }, limit_ns);
-        else
+        } else {
             report.again_in_ns = once(how == Run::once, found);
+        }
         if (left_)
             report.code = ErrorCode::shutting_down;
         report.completed = context_.completed() - before;

@@ -142,6 +142,10 @@ concept Driver = requires(D& driver, Request& request, typename D::Slot& slot, C
     noexcept->std::same_as<int>;
     // both roles: from now on, until the next reap(), that descriptor is readable.
     driver.remind();
+    // both roles, on one thread: is something in the kernel that comes to its end only when this
+    // thread looks for it, by reap() or wait()? That descriptor does not tell of it.
+    { driver.polls() }
+    noexcept->std::same_as<bool>;
     // the kernel's table of registered buffers or files: its places, 0 if there is none.
     { driver.table_places(TableKind::files) }
     noexcept->std::same_as<std::uint32_t>;

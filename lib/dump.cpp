@@ -29,6 +29,9 @@ void append_counts(std::string& to, const Stats& s) {
         "%llu\n",
         Ull{s.submit_calls}, Ull{s.submit_retries}, Ull{s.requests_refused_by_kernel},
         Ull{s.wait_calls}, Ull{s.reaped});
+    if (s.polled + s.polled_refused != 0)
+        append_format(to, "  polled %llu, could not be polled %llu\n", Ull{s.polled},
+                      Ull{s.polled_refused});
     append_format(to,
                   "  merged %llu (%llu times broken up), continued %llu, retried %llu, offloaded "
                   "%llu, nudges %llu, submitter wakes "

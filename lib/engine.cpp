@@ -126,7 +126,8 @@ bool Engine::wish_for_ring(const Options& options, const Environment& environmen
     if (!setup.wish.needs_ring || (backend != Backend::aio && backend != Backend::null))
         return true;
     fill_error(error, ErrorCode::unsupported, 0,
-               "Options::ring and ring_of are for io_uring, and IOENGINE_BACKEND says otherwise",
+               "Options::ring with SQPOLL and ring_of are for io_uring, and IOENGINE_BACKEND says "
+               "otherwise",
                "unset IOENGINE_BACKEND, or leave both options as they are");
     return false;
 }

@@ -38,6 +38,8 @@ struct alignas(64) PollCounters {
     RoleCounter bytes_read;
     RoleCounter bytes_written;
     RoleCounter reaped_by_waiters;
+    RoleCounter polled;
+    RoleCounter polled_refused;
 };
 
 // Of the poller's thread, whether or not it holds the poll role.

@@ -27,6 +27,7 @@ enum class Feature : std::uint8_t {
     ring_fd,                // likewise: the ring is known to the kernel by number
     ext_arg,                // io_uring: a wait for completions that knows a limit
     sqpoll,                 // RingMode::sqpoll; asked for by the environment only, it is ignored
+    iopoll,                 // RingMode::iopoll; likewise, and with iopoll_sqpoll SQPOLL stays
     attach_wq,              // Options::ring_of
     aio_ring_reap,          // AIO: completions from the shared ring, without a system call
     aio_fsync,              // AIO's own fsync and fdatasync; else a helper thread
@@ -44,7 +45,7 @@ struct FeatureName {
     Feature feature;
     const char* name;
 };
-constexpr std::array<FeatureName, 24> kFeatureNames{{
+constexpr std::array<FeatureName, 25> kFeatureNames{{
     {Feature::uring, "uring"},
     {Feature::aio, "aio"},
     {Feature::submit_all, "submit_all"},
@@ -58,6 +59,7 @@ constexpr std::array<FeatureName, 24> kFeatureNames{{
     {Feature::ring_fd, "ring_fd"},
     {Feature::ext_arg, "ext_arg"},
     {Feature::sqpoll, "sqpoll"},
+    {Feature::iopoll, "iopoll"},
     {Feature::attach_wq, "attach_wq"},
     {Feature::aio_ring_reap, "aio_ring_reap"},
     {Feature::aio_fsync, "aio_fsync"},

@@ -281,7 +281,7 @@ class OneThreadRunner final : public DriverRunner<D> {
     // or a moment to come that nobody has told it of. What else there will be ends the sleep that
     // is announced, and says so there.
     void remind(bool there_may_be_more) noexcept {
-        if (is_polled_ && there_may_be_more)
+        if (is_polled_ && (there_may_be_more || driver_->polls()))
             driver_->remind();  // [model: one-10]
     }
 
@@ -304,6 +304,8 @@ class OneThreadRunner final : public DriverRunner<D> {
             }
         }
         remind(next == Next::again);
+        if (next == Next::sleep && driver_->polls())
+            return 0;
         return next == Next::sleep ? watched(steps_.limit_ns()) : kForever;
     }
 

@@ -40,24 +40,43 @@ bool parse_lending(const char* word, Lending& lending) noexcept {
     return false;
 }
 
+bool parse_ring(const char* word, RingMode& mode) noexcept {
+    constexpr struct {
+        const char* name;
+        RingMode value;
+    } kRings[] = {{"interrupts", RingMode::interrupts},
+                  {"sqpoll", RingMode::sqpoll},
+                  {"iopoll", RingMode::iopoll},
+                  {"iopoll_sqpoll", RingMode::iopoll_sqpoll}};
+    for (const auto& entry : kRings) {
+        if (std::strcmp(word, entry.name) != 0)
+            continue;
+        mode = entry.value;
+        return true;
+    }
+    return false;
+}
+
 bool check_ring_options(const Options& options, Error& error) noexcept {
     if (options.sqpoll_cpu < -1) {
         fill_error(error, ErrorCode::invalid_argument, 0, "Options::sqpoll_cpu is negative",
                    "use the number of a CPU, or -1 for any");
         return false;
     }
-    if (options.ring == RingMode::interrupts && options.sqpoll_cpu >= 0) {
+    if (!has_sqpoll(options.ring) && options.sqpoll_cpu >= 0) {
         fill_error(error, ErrorCode::invalid_argument, 0,
-                   "Options::sqpoll_cpu is for RingMode::sqpoll",
+                   "Options::sqpoll_cpu is for RingMode::sqpoll and iopoll_sqpoll",
                    "set Options::ring, or leave it at -1");
         return false;
     }
     const bool is_ring = options.backend != Backend::aio && options.backend != Backend::null;
-    if (is_ring || (options.ring == RingMode::interrupts && options.ring_of == nullptr))
+    if (is_ring || (!has_sqpoll(options.ring) && options.ring_of == nullptr))
         return true;
-    fill_error(error, ErrorCode::invalid_argument, 0,
-               "Options::ring and ring_of are for io_uring, and another backend is asked for",
-               "use Backend::uring or Backend::automatic, or leave both as they are");
+    fill_error(
+        error, ErrorCode::invalid_argument, 0,
+        "Options::ring with SQPOLL and ring_of are for io_uring, and another backend is asked "
+        "for",
+        "use Backend::uring or Backend::automatic, or leave both as they are");
     return false;
 }
 
@@ -118,7 +137,7 @@ bool check_options(const Options& options, std::uint32_t header, Error& error) n
         if (!in_range(range, error))
             return false;
     if (options.backend > Backend::null || options.threading > Threading::caller ||
-        options.lending > Lending::callers || options.ring > RingMode::sqpoll ||
+        options.lending > Lending::callers || options.ring > RingMode::iopoll_sqpoll ||
         options.log_level > LogLevel::off) {
         fill_error(
             error, ErrorCode::invalid_argument, 0,
@@ -249,13 +268,14 @@ RingWish ring_wish(const Options& options, const Environment& environment,
     wish.cpu = options.sqpoll_cpu;
     if (options.ring != RingMode::interrupts || environment.ring == nullptr)
         return wish;
-    if (std::strcmp(environment.ring, "sqpoll") == 0) {
-        wish.by_environment = !disabled.has(Feature::sqpoll);
-        wish.mode = wish.by_environment ? RingMode::sqpoll : RingMode::interrupts;
-    } else if (std::strcmp(environment.ring, "interrupts") != 0) {
-        log.write(LogLevel::warning, "IOENGINE_RING=%s is ignored: use interrupts or sqpoll",
+    if (!parse_ring(environment.ring, wish.mode))
+        log.write(LogLevel::warning,
+                  "IOENGINE_RING=%s is ignored: use interrupts, sqpoll, iopoll or iopoll_sqpoll",
                   environment.ring);
-    }
+    // What is switched off is left out, where that would be an error: see RingWish::is_needed().
+    if (has_sqpoll(wish.mode) && disabled.has(Feature::sqpoll))
+        wish.mode = has_iopoll(wish.mode) ? RingMode::iopoll : RingMode::interrupts;
+    wish.by_environment = wish.mode != RingMode::interrupts;
     return wish;
 }
 

@@ -49,6 +49,14 @@ struct BackendWish {
 };
 BackendWish backend_wish(const Options& options, const Environment& environment, Log& log) noexcept;
 
+// The two halves of a ring mode.
+constexpr bool has_sqpoll(RingMode mode) noexcept {
+    return mode == RingMode::sqpoll || mode == RingMode::iopoll_sqpoll;
+}
+constexpr bool has_iopoll(RingMode mode) noexcept {
+    return mode == RingMode::iopoll || mode == RingMode::iopoll_sqpoll;
+}
+
 // How io_uring is to serve, and by whom that is asked.
 struct RingWish {
     RingMode mode = RingMode::interrupts;
@@ -58,8 +66,9 @@ struct RingWish {
     int attach_fd = -1;  // the other context's ring; -1: none
     RingMode attach_mode = RingMode::interrupts;
 
+    // IOPOLL never is: no file has to be polled.
     bool is_needed() const noexcept {
-        return attach_fd >= 0 || (mode != RingMode::interrupts && !by_environment);
+        return attach_fd >= 0 || (has_sqpoll(mode) && !by_environment);
     }
 };
 RingWish ring_wish(const Options& options, const Environment& environment,

@@ -249,6 +249,8 @@ void IoSharedContext::read_stats(Stats& stats) const noexcept {
     stats.wait_calls = poll_counters.wait_calls.get();
     stats.reaped = poll_counters.reaped.get();
     stats.reaped_by_waiters = poll_counters.reaped_by_waiters.get();
+    stats.polled = poll_counters.polled.get();
+    stats.polled_refused = poll_counters.polled_refused.get();
     stats.merged = submit_counters.merged.get();
     stats.merges_broken = submit_counters.merges_broken.get() + poll_counters.merges_broken.get();
     stats.continuations = poll_counters.continuations.get();

@@ -243,6 +243,7 @@ class AioDriver {
     int bind() noexcept { return 0; }
     void unbind() noexcept {}
     void remind() noexcept { static_cast<void>(::eventfd_write(done_fd_, 1)); }
+    bool polls() const noexcept { return false; }
 
     // -- any thread --------------------------------------------------------------------------
 

@@ -61,9 +61,13 @@ void note_settings(const RunnerSetup& setup, ProbeReport& report) noexcept {
         .in_force = config.callers_lend;
     note_feature(report, "reap_cap", !setup.disabled.has(Feature::reap_cap)).in_force =
         config.caps_reaping && config.lends;
-    // Needed, it is an error there; by the environment it is only noted.
-    if (setup.ring.by_environment && report.backend != Backend::uring)
-        note_feature(report, "sqpoll", false, "IOENGINE_RING is for io_uring");
+    if (report.backend != Backend::uring) {
+        // Needed, it is an error there; by the environment it is only noted.
+        if (setup.ring.by_environment && has_sqpoll(setup.ring.mode))
+            note_feature(report, "sqpoll", false, "IOENGINE_RING is for io_uring");
+        if (has_iopoll(setup.ring.mode))
+            note_feature(report, "iopoll", false, "not used: only io_uring polls devices");
+    }
     note_feature(report, "merging", !setup.disabled.has(Feature::merging)).in_force =
         config.merge_limit != 0;
 }

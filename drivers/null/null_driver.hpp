@@ -121,6 +121,7 @@ class NullDriver {
     int bind() noexcept { return 0; }
     void unbind() noexcept {}
     void remind() noexcept { bell_->ring(); }
+    bool polls() const noexcept { return false; }
     int completion_fd() noexcept {
         is_polled_ = true;
         return bell_->fd();

@@ -3,6 +3,7 @@
 // Probing io_uring on the kernel that runs, and making its runner.
 #include "drivers/uring/uring_backend.hpp"
 
+#include "drivers/uring/polled_driver.hpp"
 #include "drivers/uring/uring_driver.hpp"
 #include "drivers/uring/uring_flags.hpp"
 #include "drivers/uring/uring_kernel.hpp"
@@ -22,6 +23,8 @@ inline namespace v0 {
 template class UringDriver<LinuxUring>;
 template class SplitRunner<UringDriver<LinuxUring>>;
 template class OneThreadRunner<UringDriver<LinuxUring>>;
+template class PolledUringDriver<LinuxUring>;
+template class OneThreadRunner<PolledUringDriver<LinuxUring>>;
 
 namespace {
 
@@ -41,7 +44,7 @@ UringRingSetup ring_setup_for(std::uint32_t depth, Threading threading, const Ri
                               const FeatureSet& disabled) noexcept {
     UringRingSetup ring;
     ring.one_thread = threading != Threading::split;
-    ring.sqpoll = wish.mode == RingMode::sqpoll;
+    ring.sqpoll = has_sqpoll(wish.mode);
     ring.sqpoll_idle_ms = wish.idle_ms;
     ring.sqpoll_cpu = wish.cpu;
     ring.attach_fd = wish.attach_fd;
@@ -101,10 +104,11 @@ bool try_ring_mode(const RingWish& wish, const FeatureSet& disabled, Error& erro
                    "it is disabled by name: IOENGINE_DISABLE or Options::disable");
         return false;
     }
-    if (wish.mode == RingMode::interrupts)
+    if (!has_sqpoll(wish.mode))
         return true;
     if (disabled.has(Feature::sqpoll)) {
-        fill_error(error, ErrorCode::unsupported, 0, "RingMode::sqpoll is switched off",
+        fill_error(error, ErrorCode::unsupported, 0,
+                   "SQPOLL, which Options::ring needs, is switched off",
                    "it is disabled by name: IOENGINE_DISABLE or Options::disable");
         return false;
     }
@@ -115,7 +119,8 @@ bool try_ring_mode(const RingWish& wish, const FeatureSet& disabled, Error& erro
     if (step == nullptr)
         return true;
     char message[sizeof error.message];
-    std::snprintf(message, sizeof message, "RingMode::sqpoll cannot be had: %s failed: %s", step,
+    std::snprintf(message, sizeof message,
+                  "SQPOLL, which Options::ring needs, cannot be had: %s failed: %s", step,
                   std::strerror(failure));
     fill_error(error, ErrorCode::unsupported, failure, message, ring_mode_hint(wish, failure));
     return false;
@@ -123,18 +128,60 @@ bool try_ring_mode(const RingWish& wish, const FeatureSet& disabled, Error& erro
 
 void note_ring_mode(const RingWish& wish, const LinuxUring& kernel, ProbeReport& report) noexcept {
     char note[96] = "";
-    if (wish.mode == RingMode::sqpoll) {
+    if (has_sqpoll(wish.mode)) {
         std::snprintf(note, sizeof note, "the kernel's thread sleeps after %u ms without work%s",
                       wish.idle_ms, wish.by_environment ? "; IOENGINE_RING" : "");
         note_feature(report, "sqpoll", true, note).in_force = true;
     }
     if (wish.attach_fd < 0)
         return;
-    const bool shares = wish.mode == RingMode::sqpoll || !kernel.has_native_workers();
+    const bool shares = has_sqpoll(wish.mode) || !kernel.has_native_workers();
     note_feature(report, "attach_wq", true,
                  shares ? "the kernel's threads are shared"
                         : "nothing to share: since Linux 5.12 workers belong to threads")
         .in_force = shares;
+}
+
+// The second ring, of polled transfers, as far as it can be had; else `polled` is null and the
+// report says why. With SQPOLL one thread of the kernel's serves both.
+std::unique_ptr<LinuxUring> make_polled_ring(const RunnerSetup& setup, const LinuxUring& ordinary,
+                                             const UringRingSetup& as, UringSetup& driver_setup,
+                                             PolledSetup& polled_setup, ProbeReport& report) {
+    if (!has_iopoll(setup.ring.mode))
+        return nullptr;
+    if (setup.disabled.has(Feature::iopoll)) {
+        note_feature(report, "iopoll", false, "switched off by name");
+        return nullptr;
+    }
+    if (setup.threading == Threading::split) {
+        note_feature(report, "iopoll", true,
+                     "not used: one thread polls, Threading::owner or caller");
+        return nullptr;
+    }
+    UringRingSetup ring = as;
+    ring.iopoll = true;
+    ring.sq_entries = PolledUringDriver<LinuxUring>::polled_entries_for(driver_setup.depth);
+    ring.cq_entries = 2 * ring.sq_entries;
+    ring.attach_fd = ring.sqpoll ? ordinary.fd() : -1;
+    auto polled = std::make_unique<LinuxUring>();
+    char note[96] = "";
+    if (const int rc = set_up_ring(*polled, ring); rc < 0) {
+        std::snprintf(note, sizeof note, "not used: io_uring_setup: %s", std::strerror(-rc));
+        note_feature(report, "iopoll", false, note);
+        return nullptr;
+    }
+    const auto has_table = [&](TableKind kind, std::uint32_t places) {
+        int error = 0;
+        return places == 0 || make_table(*polled, kind, places, &error) == places;
+    };
+    polled_setup.sqpoll = ring.sqpoll;
+    polled_setup.has_tables = has_table(TableKind::buffers, driver_setup.buffer_places) &&
+                              has_table(TableKind::files, driver_setup.file_places);
+    polled_setup.log = &setup.context->log;
+    std::snprintf(note, sizeof note, "each file from its first direct read on that can be polled%s",
+                  setup.ring.by_environment ? "; IOENGINE_RING" : "");
+    note_feature(report, "iopoll", true, note).in_force = true;
+    return polled;
 }
 
 }  // namespace
@@ -159,6 +206,11 @@ void probe_uring(const FeatureSet& disabled, bool thorough, ProbeReport& report)
     note_feature(report, "sqpoll", has_sqpoll,
                  has_sqpoll ? "for RingMode::sqpoll: a write, a flush and a read came back"
                             : error.message);
+    if (disabled.has(Feature::iopoll))
+        note_feature(report, "iopoll", false, "switched off by name");
+    else
+        note_flag(report, "iopoll", IORING_SETUP_IOPOLL,
+                  "for RingMode::iopoll; whether a file can be polled, its first read shows");
     note_flag(report, "attach_wq", IORING_SETUP_ATTACH_WQ, "for Options::ring_of", kernel.fd());
     note_flag(report, "single_issuer", IORING_SETUP_SINGLE_ISSUER,
               "for Threading::owner and caller: split submits and reaps on two threads");
@@ -190,7 +242,7 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
     }
     if (!try_ring_mode(setup.ring, setup.disabled, error))
         return nullptr;
-    driver_setup.sqpoll = setup.ring.mode == RingMode::sqpoll;
+    driver_setup.sqpoll = has_sqpoll(setup.ring.mode);
     const UringRingSetup wish =
         ring_setup_for(driver_setup.depth, setup.threading, setup.ring, setup.disabled);
     UringRingSetup ring = wish;
@@ -233,8 +285,18 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
     note_feature(report, "ext_arg", kernel.limits_waits()).in_force = kernel.limits_waits();
     note_ring_mode(setup.ring, kernel, report);
     const int ring_fd = kernel.fd();
-    auto runner = make_threads(setup, std::make_unique<UringDriver<LinuxUring>>(
-                                          std::move(kernel), std::move(driver_setup)));
+    PolledSetup polled_setup;
+    const std::unique_ptr<LinuxUring> polled =
+        make_polled_ring(setup, kernel, ring, driver_setup, polled_setup, report);
+    std::unique_ptr<Runner> runner;
+    if (polled != nullptr)
+        runner = std::make_unique<OneThreadRunner<PolledUringDriver<LinuxUring>>>(
+            setup,
+            std::make_unique<PolledUringDriver<LinuxUring>>(
+                std::move(kernel), std::move(driver_setup), std::move(*polled), polled_setup));
+    else
+        runner = make_threads(setup, std::make_unique<UringDriver<LinuxUring>>(
+                                         std::move(kernel), std::move(driver_setup)));
     runner->ring_fd = ring_fd;
     runner->ring_mode = setup.ring.mode;
     return runner;

@@ -136,44 +136,22 @@ class UringDriver {
 
     std::size_t room() noexcept { return kernel_.room(); }
     void push(Request& request, std::uint64_t now) noexcept {
-        last_ = &add(slots_.take(request, now));
+        last_ = &add(kernel_, slots_.take(request, now));
     }
     void append(Request& request) noexcept {
         UringSlot& slot = slots_.append(request);
         fill(*last_, slot);
         slots_.hand_over(slot);
     }
-    void push_again(UringSlot& slot) noexcept { add(slot); }
+    void push_again(UringSlot& slot) noexcept { add(kernel_, slot); }
 
     template <RefuseFunction<UringSlot> Refuse>
     Handed submit(Refuse& refuse) noexcept {
         slots_.seal();
         Handed handed;
-        unsigned completions = std::exchange(sleeps_, false) ? 1 : 0;
-        while (kernel_.unsubmitted() != 0) {
-            setup_.submit_counters->submit_calls.add(1);
-            const int rc = kernel_.submit(std::exchange(completions, 0u));  // [model: one-6]
-            if (rc > 0) {
-                handed.count += static_cast<std::uint32_t>(rc);
-                continue;
-            }
-            switch (-rc) {
-            case EINTR:
-                setup_.submit_counters->submit_retries.add(1);
-                continue;
-            case 0:       // nothing consumed and no reason given: as if short of something
-            case EAGAIN:  // io_uring_enter(2): no memory for a request
-            case ENOMEM:
-            case EBUSY:  // completions have spilled over and want to be reaped first
-                setup_.submit_counters->submit_retries.add(1);
-                handed.error = rc == 0 ? EAGAIN : -rc;
-                return handed;
-            default:  // EBADF, EPERM, ENXIO ...: this ring takes no more
-                handed.broken = -rc;
-                withdraw_all(refuse, rc, handed);
-                return handed;
-            }
-        }
+        hand_over(kernel_, std::exchange(sleeps_, false) ? 1 : 0, handed);
+        if (handed.broken != 0)
+            withdraw_all(refuse, -handed.broken, handed);
         return handed;
     }
 
@@ -246,6 +224,7 @@ class UringDriver {
     int bind() noexcept { return kernel_.bind(); }
     void unbind() noexcept { kernel_.unbind(); }
     void remind() noexcept { kernel_.remind(); }
+    bool polls() const noexcept { return false; }
 
     // -- where the kernel listens: any thread, or the one that holds both roles ---------------
 
@@ -271,14 +250,41 @@ class UringDriver {
         setup_.signal_file.close();
     }
 
-  private:
+  protected:  // for drivers/uring/polled_driver.hpp, which has a second ring
     static constexpr std::uint32_t kSignals = 2;  // the exit signal, and the nudge or the bell
     static constexpr std::uint32_t kEvents = 64;
 
+    // All that lies in this ring -> kernel. Stops where the call fails, and says so in `handed`.
+    void hand_over(Kernel& kernel, unsigned completions, Handed& handed) noexcept {
+        while (kernel.unsubmitted() != 0) {
+            setup_.submit_counters->submit_calls.add(1);
+            const int rc = kernel.submit(std::exchange(completions, 0u));  // [model: one-6]
+            if (rc > 0) {
+                handed.count += static_cast<std::uint32_t>(rc);
+                continue;
+            }
+            switch (-rc) {
+            case EINTR:
+                setup_.submit_counters->submit_retries.add(1);
+                continue;
+            case 0:       // nothing consumed and no reason given: as if short of something
+            case EAGAIN:  // io_uring_enter(2): no memory for a request
+            case ENOMEM:
+            case EBUSY:  // completions have spilled over and want to be reaped first
+                setup_.submit_counters->submit_retries.add(1);
+                handed.error = rc == 0 ? EAGAIN : -rc;
+                return;
+            default:  // EBADF, EPERM, ENXIO ...: this ring takes no more
+                handed.broken = -rc;
+                return;
+            }
+        }
+    }
+
     // Builds the entry for the slot's next piece. The state says in_kernel already now: it must
     // before io_uring_enter(2), and nobody looks in between.
-    io_uring_sqe& add(UringSlot& slot) noexcept {
-        io_uring_sqe* const sqe = kernel_.next_sqe();
+    io_uring_sqe& add(Kernel& kernel, UringSlot& slot) noexcept {
+        io_uring_sqe* const sqe = kernel.next_sqe();
         check(sqe != nullptr, "no more is pushed than there is room for");
         fill(*sqe, slot);
         slots_.hand_over(slot);
@@ -386,10 +392,13 @@ class UringDriver {
     Kernel kernel_;
     UringSetup setup_;
     SlotPool<UringSlot> slots_;
-    io_uring_sqe* last_ = nullptr;                 // submit role; of the slot that was pushed last
+    io_uring_sqe* last_ = nullptr;  // submit role; of the slot that was pushed last
+
+  private:
     const std::size_t capacity_ = kernel_.room();  // of the empty ring
     bool sleeps_ = false;                          // both roles: the next submit() does
 
+  protected:
     // poll role
     alignas(64) std::array<UringEvent, kEvents> events_{};
 };

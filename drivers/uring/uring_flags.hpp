@@ -15,6 +15,9 @@
 #ifndef IORING_SETUP_SUBMIT_ALL  // Linux 5.18
 #define IORING_SETUP_SUBMIT_ALL (1U << 7)
 #endif
+#ifndef IORING_SQ_TASKRUN  // 5.19
+#define IORING_SQ_TASKRUN (1U << 2)
+#endif
 #ifndef IORING_SETUP_COOP_TASKRUN  // 5.19
 #define IORING_SETUP_COOP_TASKRUN (1U << 8)
 #endif

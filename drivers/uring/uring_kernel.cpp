@@ -64,6 +64,8 @@ int LinuxUring::make_ring(UringRingSetup& ring) noexcept {
     params.flags = IORING_SETUP_CLAMP;
     if (ring.one_thread)
         params.flags |= flags_of_one_thread(ring);
+    if (ring.iopoll)  // Linux 5.1; goes with all of these, io_uring_create() in io_uring.c
+        params.flags |= IORING_SETUP_IOPOLL;
     if (ring.submit_all)
         params.flags |= IORING_SETUP_SUBMIT_ALL;
     if (ring.sized_cq) {

@@ -15,10 +15,12 @@
 #pragma once
 
 #include "drivers/files.hpp"
+#include "drivers/uring/uring_flags.hpp"
 #include "lib/registered.hpp"
 
 #include <liburing.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <unistd.h>
@@ -50,6 +52,8 @@ struct UringRingSetup {
     std::uint32_t sqpoll_idle_ms = 0;
     std::int32_t sqpoll_cpu = -1;  // any
     int attach_fd = -1;            // the ring whose kernel threads it shares; -1: none
+    // For transfers that are polled, and nothing else: drivers/uring/polled_driver.hpp.
+    bool iopoll = false;
 };
 
 // The optional opcodes that we use.
@@ -138,6 +142,16 @@ class LinuxUring : public LinuxFiles {
     int peek(unsigned max, UringEvent* events) noexcept;
     // What peek() would find in the ring.
     unsigned completions_ready() noexcept { return ::io_uring_cq_ready(&ring_->ring); }
+    // Would peek() find something? Also what waits for the thread to enter the kernel, or has
+    // spilled over; from memory alone.
+    bool has_news() noexcept {
+        constexpr unsigned kWaiting = IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN;
+        return completions_ready() != 0 ||
+               (IO_URING_READ_ONCE(*ring_->ring.sq.kflags) & kWaiting) != 0;
+    }
+    // With IOPOLL: asks the devices once, and does not wait. 0 or -errno. With SQPOLL as well the
+    // kernel's thread asks them; then this does nothing.
+    int look() noexcept { return sqpoll_ ? 0 : std::min(::io_uring_get_events(&ring_->ring), 0); }
     // Sleeps until there is a completion, or limit_ns have passed (negative: without limit); 0 or
     // -errno. -EINTR is not retried.
     int wait(std::int64_t limit_ns) noexcept;

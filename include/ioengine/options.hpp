@@ -36,10 +36,12 @@ enum class Lending : std::uint8_t {
     callers,    // likewise; and a thread that submits while the submitter sleeps does it itself
 };
 
-// Who takes submissions from an io_uring.
+// Who takes submissions from an io_uring, and how it hears that a device is done.
 enum class RingMode : std::uint8_t {
     interrupts = 0,  // the kernel, in a system call of whoever holds the submit role
     sqpoll,  // a thread of the kernel's, which looks for them: no system call while it is awake
+    iopoll,  // as `interrupts`; but devices that can do without are asked whether they are done
+    iopoll_sqpoll,  // both: a thread of the kernel's takes submissions, and asks the devices
 };
 
 enum class ThreadRole : std::uint8_t { submitter = 0, poller, worker, offload, owner };
@@ -95,6 +97,18 @@ struct Options {
     // Asked for means needed: where it cannot be had, or there is no io_uring, create() fails with
     // a hint; `automatic` does not go to AIO then, and AIO and null refuse it. IOENGINE_RING=sqpoll
     // in the environment replaces `interrupts`, for trying out: that one AIO and null ignore.
+    //
+    // `iopoll` keeps the thread that drives the context busy for as long as polled transfers are in
+    // flight, and spares the interrupt and the wake-up. Polled are reads and writes of files opened
+    // with O_DIRECT, on a file system and a device that can (NVMe with nvme.poll_queues), without
+    // request flags; each file from its first read on that worked so. Everything else goes on as
+    // with `interrupts`, in the same context: Stats::polled and polled_refused tell how much was
+    // which. Not asked back by cancel(): polled transfers end when the device is done.
+    //
+    // It is a wish, and never an error: only one thread can poll (Threading::owner and caller), on
+    // io_uring; elsewhere, and where the kernel refuses the ring, the report says why it is not in
+    // force (feature `iopoll`). With `iopoll_sqpoll` that holds for the polling, while SQPOLL is
+    // needed as with `sqpoll`. IOENGINE_RING=iopoll|iopoll_sqpoll: likewise, for trying out.
     RingMode ring = RingMode::interrupts;
     // That thread sleeps after so long without work, 1 to 60000 milliseconds. Waking it is a system
     // call.

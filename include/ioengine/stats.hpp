@@ -50,20 +50,22 @@ struct Stats {
                                        // unless its own thread is awake for that (SQPOLL)
     std::uint64_t submit_retries = 0;  // of these, answered EAGAIN, EBUSY or EINTR
     std::uint64_t requests_refused_by_kernel =
-        0;                                 // transfers, by the submit call itself: EBADF, ...
-    std::uint64_t wait_calls = 0;          // system calls that waited for completions
-    std::uint64_t reaped = 0;              // completions taken from the kernel
-    std::uint64_t reaped_by_waiters = 0;   // of these, by threads inside wait()
-    std::uint64_t merged = 0;              // requests that came along with the one before them
-    std::uint64_t merges_broken = 0;       // merged transfers that went on request by request
-    std::uint64_t continuations = 0;       // short transfers carried on
+        0;                                // transfers, by the submit call itself: EBADF, ...
+    std::uint64_t wait_calls = 0;         // system calls that waited for completions
+    std::uint64_t reaped = 0;             // completions taken from the kernel
+    std::uint64_t reaped_by_waiters = 0;  // of these, by threads inside wait()
+    std::uint64_t polled = 0;             // of these, of a device that was asked for them (IOPOLL)
+    std::uint64_t polled_refused = 0;  // transfers that could not be polled and went again without
+    std::uint64_t merged = 0;          // requests that came along with the one before them
+    std::uint64_t merges_broken = 0;   // merged transfers that went on request by request
+    std::uint64_t continuations = 0;   // short transfers carried on
     std::uint64_t completion_retries = 0;  // completions with a passing error, submitted again
     std::uint64_t stale_completions = 0;   // completions of no living request, ignored
     std::uint64_t cq_overflows = 0;        // times the completion ring had spilled over; none lost
     std::uint64_t nudges = 0;              // zero-length reads (or NOPs) that woke the poller
     std::uint64_t submitter_wakes = 0;     // futex calls that woke the submitter
     std::uint64_t offloaded = 0;           // operations the backend lacks, run on a helper thread
-    std::uint64_t fixed_buffers = 0;  // transfers on a registered buffer; of short ones each part
+    std::uint64_t fixed_buffers = 0;  // transfers on a registered buffer; of several parts each
     std::uint64_t fixed_files = 0;    // operations on a registered file, likewise
     std::uint64_t fixed_unused = 0;   // registered buffers and files named, and not in force
     std::uint64_t callbacks_threw = 0;

@@ -16,6 +16,7 @@
 #include "drivers/aio/aio_kernel.hpp"
 #endif
 #if IOENGINE_HAVE_URING
+#include "drivers/uring/polled_driver.hpp"
 #include "drivers/uring/uring_driver.hpp"
 #include "drivers/uring/uring_kernel.hpp"
 #endif
@@ -48,6 +49,8 @@ TEST_CASE("nothing that the two steps touch has virtual functions", "[hot-path][
     STATIC_REQUIRE(
         none_is_virtual<LinuxUring, UringSlot, UringDriver<LinuxUring>, SlotPool<UringSlot>,
                         steps::SlotFiller<UringDriver<LinuxUring>>>());
+    STATIC_REQUIRE(none_is_virtual<PolledUringDriver<LinuxUring>, PolledFiles,
+                                   steps::SlotFiller<PolledUringDriver<LinuxUring>>>());
 #endif
 }
 

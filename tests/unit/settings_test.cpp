@@ -148,6 +148,17 @@ TEST_CASE("the environment's ring replaces the default, and needs nothing", "[se
     REQUIRE(asked.is_needed());
     REQUIRE(messages.texts.empty());
     options.ring = RingMode::interrupts;
+    environment.ring = "iopoll_sqpoll";  // of which one half is switched off
+    REQUIRE(ring_wish(options, environment, disabled, messages.log).mode == RingMode::iopoll);
+    const RingWish both = ring_wish(options, environment, {}, messages.log);
+    REQUIRE(both.mode == RingMode::iopoll_sqpoll);
+    REQUIRE_FALSE(both.is_needed());
+    environment.ring = nullptr;
+    options.ring = RingMode::iopoll;
+    REQUIRE_FALSE(ring_wish(options, environment, {}, messages.log).is_needed());
+    options.ring = RingMode::iopoll_sqpoll;
+    REQUIRE(ring_wish(options, environment, {}, messages.log).is_needed());
+    options.ring = RingMode::interrupts;
     environment.ring = "both";
     REQUIRE(ring_wish(options, environment, {}, messages.log).mode == RingMode::interrupts);
     REQUIRE(messages.texts.size() == 1);
@@ -175,7 +186,22 @@ TEST_CASE("a ring mode is for io_uring, and a CPU for a thread of the kernel's",
     options.ring = RingMode::interrupts;
     REQUIRE_FALSE(passes(options));
     options.sqpoll_cpu = -1;
-    options.ring = static_cast<RingMode>(2);
+    options.ring = static_cast<RingMode>(4);
+    REQUIRE_FALSE(passes(options));
+    // Polling is a wish, SQPOLL a need.
+    options.ring = RingMode::iopoll;
+    for (const Backend backend :
+         {Backend::automatic, Backend::uring, Backend::aio, Backend::null}) {
+        options.backend = backend;
+        REQUIRE(passes(options));
+    }
+    options.ring = RingMode::iopoll_sqpoll;
+    options.backend = Backend::aio;
+    REQUIRE_FALSE(passes(options));
+    options.backend = Backend::uring;
+    options.sqpoll_cpu = 1;
+    REQUIRE(passes(options));
+    options.ring = RingMode::iopoll;
     REQUIRE_FALSE(passes(options));
 }
 

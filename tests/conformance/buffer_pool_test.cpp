@@ -39,7 +39,9 @@ TEST_EACH_BACKEND("a pool's buffers are apart, aligned and registered, and run o
         REQUIRE_FALSE(pool.take());
         for (std::size_t i = 0; i < 8; ++i)
             REQUIRE(test::has_pattern(taken[i].data(), kBlock, i));
-        CHECK(io.stats().fixed_buffers == (test::in_force(io, "registered_buffers") ? 8u : 0u));
+        const std::uint64_t again = io.stats().polled_refused;  // went to two rings
+        CHECK(io.stats().fixed_buffers ==
+              (test::in_force(io, "registered_buffers") ? 8u + again : 0u));
         const std::uint32_t third = taken[3].index();
         pool.give(taken[3]);
         CHECK(pool.take().index() == third);

@@ -96,12 +96,13 @@ TEST_EACH_BACKEND("registered buffers and files move the right bytes, and the st
         blocks.file.get(back, kBlock, 5 * kBlock);
         REQUIRE(test::has_pattern(back, kBlock, 77));
         const Stats stats = io.stats();
-        CHECK(stats.fixed_buffers == (buffers_work(io) ? 9u : 0u));
-        CHECK(stats.fixed_files == (files_work(io) ? 10u : 0u));
+        const std::uint64_t again = stats.polled_refused;  // went to two rings
+        CHECK(stats.fixed_buffers == (buffers_work(io) ? 9u + again : 0u));
+        CHECK(stats.fixed_files == (files_work(io) ? 10u + again : 0u));
         // A flush on a helper thread is none of the backend's.
         const std::uint64_t named =
             stats.fixed_buffers + stats.fixed_files + stats.fixed_unused + stats.offloaded;
-        CHECK(named == 19);
+        CHECK(named == 19 + 2 * again);
     });
 }
 
@@ -409,9 +410,10 @@ TEST_EVERY_BACKEND("switched off, handles work and nothing is in force", "[regis
             registered.use_in(request);
             REQUIRE(done(io, request) == kBlock);
             const Stats stats = io.stats();
-            CHECK(stats.fixed_buffers == (registered.buffers.in_force() ? 1u : 0u));
-            CHECK(stats.fixed_files == (registered.files.in_force() ? 1u : 0u));
-            CHECK(stats.fixed_buffers + stats.fixed_files + stats.fixed_unused == 2);
+            const std::uint64_t times = 1 + stats.polled_refused;  // went to two rings
+            CHECK(stats.fixed_buffers == (registered.buffers.in_force() ? times : 0u));
+            CHECK(stats.fixed_files == (registered.files.in_force() ? times : 0u));
+            CHECK(stats.fixed_buffers + stats.fixed_files + stats.fixed_unused == 2 * times);
         });
     }
 }

@@ -46,6 +46,9 @@ class FaultyUring : public ioengine::LinuxUring {
 
     int peek(unsigned max, ioengine::UringEvent* events) noexcept;
     int wait(std::int64_t limit_ns) noexcept;
+    bool has_news() noexcept {
+        return LinuxUring::has_news() || plan_->outlook() == FaultPlan::Outlook::ready;
+    }
     void destroy() noexcept;
 
   private:

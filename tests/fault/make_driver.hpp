@@ -13,6 +13,7 @@
 #include "tests/fault/faulty_aio.hpp"
 #endif
 #if IOENGINE_HAVE_URING
+#include "drivers/uring/polled_driver.hpp"
 #include "drivers/uring/uring_driver.hpp"
 #include "tests/fault/faulty_uring.hpp"
 #endif
@@ -30,6 +31,7 @@ std::unique_ptr<FaultyAioDriver> make_aio_driver(ioengine::IoSharedContext& cont
 #endif
 #if IOENGINE_HAVE_URING
 using FaultyUringDriver = ioengine::UringDriver<FaultyUring>;
+using FaultyPolledDriver = ioengine::PolledUringDriver<FaultyUring>;
 std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& context,
                                                      FaultPlan& plan, int* error);
 #endif

@@ -55,10 +55,10 @@ std::unique_ptr<FaultyAioDriver> make_aio_driver(ioengine::IoSharedContext& cont
 #endif
 
 #if IOENGINE_HAVE_URING
-static std::unique_ptr<FaultyUringDriver> make_ring(ioengine::IoSharedContext& context,
-                                                    FaultPlan& plan, const ioengine::RingWish& wish,
-                                                    int* error) {
-    ioengine::UringSetup setup;
+// A ring of the plan's, and what its driver is to know.
+static int make_ring(ioengine::IoSharedContext& context, const FaultPlan& plan,
+                     const ioengine::RingWish& wish, ioengine::LinuxUring& kernel,
+                     ioengine::UringSetup& setup) {
     setup.depth = context.config.depth;
     setup.bell_fd = context.bell.fd();
     setup.merge_limit = context.config.merge_limit;
@@ -72,13 +72,12 @@ static std::unique_ptr<FaultyUringDriver> make_ring(ioengine::IoSharedContext& c
         plan.cq_entries != 0 ? plan.cq_entries : FaultyUringDriver::cq_entries_for(setup.depth);
     ring.submit_all = plan.submit_all;
     ring.one_thread = setup.bell_fd >= 0;
-    ring.sqpoll = setup.sqpoll = wish.mode == ioengine::RingMode::sqpoll;
+    ring.sqpoll = setup.sqpoll = ioengine::has_sqpoll(wish.mode);
     ring.sqpoll_idle_ms = wish.idle_ms;
     ring.defer_taskrun = ring.coop_taskrun = !ring.sqpoll;
-    ioengine::LinuxUring kernel;
-    *error = ioengine::set_up_ring(kernel, ring);
-    if (*error < 0)
-        return nullptr;
+    const int error = ioengine::set_up_ring(kernel, ring);
+    if (error < 0)
+        return error;
     setup.registered = &context.registered;
     int none = 0;
     if (plan.tables) {
@@ -87,13 +86,47 @@ static std::unique_ptr<FaultyUringDriver> make_ring(ioengine::IoSharedContext& c
         setup.file_places = ioengine::make_table(kernel, ioengine::TableKind::files,
                                                  context.config.registered_files, &none);
     }
+    return 0;
+}
+
+static std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& context,
+                                                            FaultPlan& plan,
+                                                            const ioengine::RingWish& wish,
+                                                            int* error) {
+    ioengine::UringSetup setup;
+    ioengine::LinuxUring kernel;
+    *error = make_ring(context, plan, wish, kernel, setup);
+    if (*error < 0)
+        return nullptr;
     return std::make_unique<FaultyUringDriver>(FaultyUring(std::move(kernel), plan),
                                                std::move(setup));
 }
 
+static std::unique_ptr<ioengine::Runner>
+make_polled_runner(const ioengine::RunnerSetup& setup, FaultPlan& plan, ioengine::Error& error) {
+    ioengine::IoSharedContext& context = *setup.context;
+    ioengine::UringSetup ordinary_setup;
+    ioengine::UringSetup polled_setup;
+    ioengine::LinuxUring ordinary;
+    ioengine::LinuxUring polled;
+    int rc = make_ring(context, plan, setup.ring, ordinary, ordinary_setup);
+    if (rc == 0)
+        rc = make_ring(context, *plan.polled, setup.ring, polled, polled_setup);
+    if (rc < 0) {
+        ioengine::fill_error(error, ioengine::ErrorCode::system, -rc, "no rings", "see errno");
+        return nullptr;
+    }
+    auto driver = std::make_unique<FaultyPolledDriver>(
+        FaultyUring(std::move(ordinary), plan), std::move(ordinary_setup),
+        FaultyUring(std::move(polled), *plan.polled),
+        ioengine::PolledSetup{polled_setup.sqpoll, plan.polled->tables, &context.log});
+    return std::make_unique<ioengine::OneThreadRunner<FaultyPolledDriver>>(setup,
+                                                                           std::move(driver));
+}
+
 std::unique_ptr<FaultyUringDriver> make_uring_driver(ioengine::IoSharedContext& context,
                                                      FaultPlan& plan, int* error) {
-    return make_ring(context, plan, {}, error);
+    return make_uring_driver(context, plan, {}, error);
 }
 #endif
 
@@ -137,7 +170,10 @@ std::unique_ptr<Runner> make_runner(const RunnerSetup& setup, ProbeReport& repor
 #endif
 #if IOENGINE_HAVE_URING
     if (setup.wish.backend == Backend::uring && test::g_plan != nullptr) {
-        auto driver = test::make_ring(*setup.context, *test::g_plan, setup.ring, &rc);
+        const bool polls = has_iopoll(setup.ring.mode) && setup.threading != Threading::split;
+        if (polls && test::g_plan->polled != nullptr)
+            return test::make_polled_runner(setup, *test::g_plan, error);
+        auto driver = test::make_uring_driver(*setup.context, *test::g_plan, setup.ring, &rc);
         return test::threads_for(setup, std::move(driver), rc, error);
     }
 #endif

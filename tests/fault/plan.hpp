@@ -107,6 +107,9 @@ class FaultPlan {
     bool submit_all = true;
     bool aio_ring_reap = true;
     bool tables = true;  // io_uring: of registered buffers and files
+    // io_uring, one thread, IOPOLL asked for: the plan of the second ring; null: there is none.
+    // That ring is an ordinary one, on which every file can be "polled": no device here could be.
+    FaultPlan* polled = nullptr;
 
     // -- rules -------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ nvme_poll() {
     export IOENGINE_TEST_POLLED=/dev/disk/scratch IOENGINE_TEST_NOT_POLLED=/dev/disk/plain
     suite split test-guests '[polled]'
     split_alone
+    suite iopoll test-conformance "$NO_GIBIBYTES"
+    suite both test-conformance "$NO_GIBIBYTES"
 }
 
 # What asks for io_uring by name would be skipped: it has run elsewhere.

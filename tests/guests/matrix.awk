@@ -27,8 +27,8 @@ END {
     print "| guest | kernel | threading | io_uring | AIO | neither |"
     print "|---|---|---|---|---|---|"
     for (i = 1; i <= count; ++i)
-        for (t = 1; t <= 2; ++t) {
-            threading = t == 1 ? "split" : "owner"
+        for (t = 1; t <= 4; ++t) {
+            threading = t == 1 ? "split" : t == 2 ? "owner" : t == 3 ? "iopoll" : "both"
             way = guests[i] SUBSEP threading
             if (seen[way])
                 printf "| %s | %s | %s | %s | %s | %s |\n", guests[i], release[guests[i]], threading,

@@ -165,6 +165,21 @@ is_picture() {
     not grep -qE '(nan|inf)"' "$1"
 }
 
+iopoll_keeps_the_data() {
+    local threading ring
+    needs_backend uring
+    for threading in owner caller; do
+        for ring in iopoll both; do
+            succeeds "$bench" --target new.dat --size 2M --rw randrw --depth 8 --requests 2000 \
+                --threading "$threading" --ring "$ring" --verify --json
+            [ "$(value /results/0/ring)" = "$ring" ]
+            [ "$(value /results/0/requests)" = 2000 ]
+            [ "$(value /results/0/errors)" = 0 ]
+            value /results/0/note | grep -q polled
+        done
+    done
+}
+
 sqpoll_keeps_the_data() {
     local threading
     needs_backend uring
@@ -253,6 +268,7 @@ check "failing requests are counted, the first is named, the exit code is 1" \
 check "--merge and --spin carry every request, with its data" merging_and_spinning_keep_the_data
 check "--fixed carries every request, with its data" registered_ones_keep_the_data
 check "--ring sqpoll carries every request in each threading" sqpoll_keeps_the_data
+check "--ring iopoll and both carry every request, and say what was polled" iopoll_keeps_the_data
 check "--plot draws the run" plot_is_a_picture
 check "suite judges its cells and writes a table, JSON and a picture" \
     suite_writes_table_json_and_picture
@@ -273,7 +289,10 @@ refuses --target
 refuses '--nonsense' "${zero[@]}" --nonsense
 refuses 'supported: chain|wait|wake' "${zero[@]}" --mode sleep
 refuses 'supported: split|owner|caller' "${zero[@]}" --threading both
-refuses 'supported: default|sqpoll' "${zero[@]}" --ring both
+refuses 'supported: default|sqpoll|iopoll|both' "${zero[@]}" --ring poll
+refuses '--ring iopoll needs one thread' "${zero[@]}" --ring iopoll
+refuses '--ring both needs one thread' "${zero[@]}" --ring both
+refuses '--ring both is for io_uring' "${zero[@]}" --ring both --backend aio --threading owner
 refuses '--ring sqpoll is for io_uring' "${zero[@]}" --ring sqpoll --backend aio
 refuses '--lending' "${zero[@]}" --threading owner --lending none
 refuses '--threading caller' "${zero[@]}" --threading caller --mode wake

@@ -229,6 +229,9 @@ class EngineContender : public Contender {
         });
         producers.clear();
         require_clean(io.shutdown());
+        if (asked.ring == ioengine::RingMode::iopoll ||
+            asked.ring == ioengine::RingMode::iopoll_sqpoll)
+            identity_.note += polled_note(io.stats());
         return measured;
     }
 
@@ -246,6 +249,14 @@ class EngineContender : public Contender {
         options.queue_limit = std::max(options.queue_limit, options_.depth);
         options.event_pool = 1;  // every event is our own
         return options;
+    }
+
+    // IOPOLL is a wish: what came of it in the last run.
+    static std::string polled_note(const ioengine::Stats& stats) {
+        if (stats.polled == 0)
+            return ", nothing was polled";
+        return ", polled " + std::to_string(stats.polled) + " of " +
+               std::to_string(stats.completed) + " requests";
     }
 
     template <class T>

@@ -41,8 +41,11 @@ constexpr std::array<Choice<ioengine::Lending>, 3> kLendings = {
     {{"callers", ioengine::Lending::callers},
      {"callbacks", ioengine::Lending::callbacks},
      {"none", ioengine::Lending::none}}};
-constexpr std::array<Choice<ioengine::RingMode>, 2> kRings = {
-    {{"default", ioengine::RingMode::interrupts}, {"sqpoll", ioengine::RingMode::sqpoll}}};
+constexpr std::array<Choice<ioengine::RingMode>, 4> kRings = {
+    {{"default", ioengine::RingMode::interrupts},
+     {"sqpoll", ioengine::RingMode::sqpoll},
+     {"iopoll", ioengine::RingMode::iopoll},
+     {"both", ioengine::RingMode::iopoll_sqpoll}}};
 constexpr std::array<Choice<bool>, 2> kOnOff = {{{"on", true}, {"off", false}}};
 enum class Peer : std::uint8_t { raw, fio, strict };
 constexpr std::array<Choice<Peer>, 3> kPeers = {
@@ -166,9 +169,11 @@ void declare_engine(CLI::App& app, BenchOptions& options, Words& words) {
         ->check(one_of(kLendings))
         ->type_name("")
         ->capture_default_str();
-    app.add_option("--ring", words.ring,
-                   "default: threads of the engine enter the kernel; sqpoll: a thread of the "
-                   "kernel's takes submissions, io_uring only")
+    app.add_option(
+           "--ring", words.ring,
+           "io_uring only; default: threads of the engine enter the kernel; sqpoll: a thread "
+           "of the kernel's takes submissions; iopoll: devices with poll queues are asked "
+           "whether they are done, with --threading owner or caller; both")
         ->check(one_of(kRings))
         ->type_name("")
         ->capture_default_str();
@@ -263,7 +268,13 @@ void check_together(const BenchOptions& options) {
                                   "use --mode chain, or wait with one producer");
     if (options.ring != ioengine::RingMode::interrupts &&
         (options.backend == ioengine::Backend::aio || options.backend == ioengine::Backend::null))
-        throw Failure(kExitUsage, "--ring sqpoll is for io_uring: use --backend uring or auto");
+        throw Failure(kExitUsage, std::string("--ring ") + ring_name(options.ring) +
+                                      " is for io_uring: use --backend uring or auto");
+    if ((options.ring == ioengine::RingMode::iopoll ||
+         options.ring == ioengine::RingMode::iopoll_sqpoll) &&
+        options.threading == ioengine::Threading::split)
+        throw Failure(kExitUsage, std::string("--ring ") + ring_name(options.ring) +
+                                      " needs one thread: use --threading owner or caller");
     const bool null = options.backend == ioengine::Backend::null;
     if (null && options.verify)
         throw Failure(kExitUsage, "--verify needs a backend that moves data, not null");

@@ -224,7 +224,7 @@ class IOContext {
     RunReport run_once(Run how = Run::once) noexcept {
         return abi::engine_run(engine_, how, kForever);
     }
-    // For that long.
+    // For that long, and at least once what can be done now.
     template <class Rep, class Period>
     RunReport run_for(std::chrono::duration<Rep, Period> limit) noexcept {
         return abi::engine_run(engine_, Run::until, limit_ns(limit));

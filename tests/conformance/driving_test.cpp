@@ -229,6 +229,16 @@ TEST_EVERY_BACKEND("what a wait leaves to be done, the descriptor says", "[threa
     }
 }
 
+TEST_EVERY_BACKEND("a run whose time is over when it begins does one round", "[threading]") {
+    auto io = test::make_context(backend, driven());
+    int done = 0;
+    REQUIRE(io.nop([&](Result) noexcept { ++done; }));
+    while (done == 0)
+        REQUIRE(io.run_for(0ns).code == ErrorCode::none);
+    REQUIRE(io.shutdown().clean);
+    REQUIRE(io.run_for(0ns).code == ErrorCode::shutting_down);
+}
+
 TEST_EVERY_BACKEND("a descriptor says what was submitted before it was asked for", "[threading]") {
     auto io = test::make_context(backend, driven());
     int done = 0;

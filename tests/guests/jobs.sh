@@ -11,8 +11,8 @@
 #  - what moves more than 2 GiB (four tests, 15 s each) runs once, in 6.1, the oldest;
 #  - tests/engine, which looks at the process more than at the kernel, runs with two threads, in 6.1,
 #    6.12 and 6.12-uring-off;
-#  - 6.1-rt, nvme_poll and uring_denied run with two threads alone: each differs from a guest that
-#    has run both in one thing, which both ways meet alike.
+#  - 6.1-rt and uring_denied run with two threads alone: each differs from a guest that has run both
+#    in one thing, which both ways meet alike. In nvme_poll one thread polls, in both ring modes.
 # Everything else is whole.
 
 NO_GIBIBYTES='~*2 GiB*'

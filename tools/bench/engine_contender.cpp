@@ -107,7 +107,7 @@ class EngineLoad {
 
   private:
     void go_on(Lane& lane, std::int64_t result) noexcept {
-        const std::uint64_t now = now_ns();
+        const std::uint64_t now = Stream::end_of(lane);
         if (!lane.stream->finish(lane, result, now))
             session_.stop_early();
         if (lane.stream->begin(lane, now))
@@ -122,7 +122,7 @@ class EngineLoad {
             prepare(request, lane);
             if (!took(io_.perform(request), lane))
                 return;
-            const std::uint64_t now = now_ns();
+            const std::uint64_t now = Stream::end_of(lane);
             if (!lane.stream->finish(lane, request.result, now))
                 session_.stop_early();
             more = lane.stream->begin(lane, now);

@@ -37,6 +37,8 @@ Session::Session(const Workload& workload, const Slice& slice, unsigned streams)
     // kernel looks after each page.
     const bool may_be_short = workload.target.kind() == TargetKind::character_device;
     const std::uint32_t least_bytes = may_be_short ? 1 : workload.options.block_bytes;
+    // A load of so many requests ends with its last one, when it is done.
+    const bool times_each = slice.requests != 0 || workload.options.depth / streams < 8;
     Random seeds(workload.seed);
     for (unsigned i = 0; i < streams; ++i) {
         const std::uint64_t share = slice.requests / streams + (i < slice.requests % streams);
@@ -44,7 +46,7 @@ Session::Session(const Workload& workload, const Slice& slice, unsigned streams)
         const Walk walk(workload.options.rw, blocks, blocks / streams * i, seeds.next(),
                         slice.requests == 0 ? Walk::kUnlimited : share);
         streams_.push_back(std::make_unique<Stream>(walk, workload.options.block_bytes, least_bytes,
-                                                    stop_, workload.verifier));
+                                                    times_each, stop_, workload.verifier));
     }
     for (std::uint32_t i = 0; i < workload.options.depth; ++i) {
         lanes_[i].index = i;

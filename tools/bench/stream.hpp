@@ -9,6 +9,7 @@
 #ifndef TOOLS_BENCH_STREAM_HPP
 #define TOOLS_BENCH_STREAM_HPP
 
+#include "tools/bench/clock.hpp"
 #include "tools/bench/histogram.hpp"
 #include "tools/bench/inbox.hpp"
 #include "tools/bench/verifier.hpp"
@@ -36,6 +37,7 @@ struct Lane {
     // these are two threads of the bench's own: the way through the kernel orders nothing in C++.
     std::atomic<bool> submitted{false};
     bool write = false;
+    bool timed = false;  // see Stream
 };
 
 // The first request that failed, for the message.
@@ -55,16 +57,24 @@ struct Tally {
     FirstError first_error;
 };
 
+// Reading the clock costs as much as the half of what an engine does for a request. A loop that
+// reaps reads it once for all that it finds; a callback, or a thread that is handed one request
+// after the other, cannot. So with many in flight those time one request of sixteen: end_of().
 class Stream {
   public:
-    // `least_bytes`: a transfer of so many is not an error.
-    Stream(Walk walk, std::uint32_t block_bytes, std::uint32_t least_bytes,
+    // `least_bytes`: a transfer of so many is not an error. `times_each` request, or one of
+    // several.
+    Stream(Walk walk, std::uint32_t block_bytes, std::uint32_t least_bytes, bool times_each,
            const std::atomic<bool>& stop, Verifier* verifier) noexcept
-        : walk_(walk), block_bytes_(block_bytes), least_bytes_(least_bytes), stop_(stop),
-          verifier_(verifier) {}
+        : walk_(walk), block_bytes_(block_bytes), least_bytes_(least_bytes),
+          timed_mask_(times_each ? 0 : kTimedOneOf - 1), stop_(stop), verifier_(verifier) {}
 
-    // Makes the lane ready to be submitted. False: there is nothing left to do, retire it.
-    bool begin(Lane& lane, std::uint64_t now_ns) noexcept {
+    // For who does not have the time already: when the request ended, or 0 if it is not timed.
+    static std::uint64_t end_of(const Lane& lane) noexcept { return lane.timed ? now_ns() : 0; }
+
+    // Makes the lane ready to be submitted. False: there is nothing left to do, retire it. `now`: 0
+    // if nobody has read the clock.
+    bool begin(Lane& lane, std::uint64_t now) noexcept {
         Step step;
         if (stop_.load(std::memory_order_relaxed) || !walk_.next(step))
             return false;
@@ -73,12 +83,14 @@ class Stream {
         if (verifier_ != nullptr) [[unlikely]]
             lane.block = verifier_->begin(step.block, step.write, lane.buffer);
         lane.offset = lane.block * block_bytes_;
-        lane.begun_ns = now_ns;
+        lane.timed = (begun_++ & timed_mask_) == 0;
+        lane.begun_ns = now == 0 && lane.timed ? now_ns() : now;
         return true;
     }
 
-    // Takes the result in: bytes, or -errno. False: a verified read found wrong data.
-    bool finish(Lane& lane, std::int64_t result, std::uint64_t now_ns) noexcept {
+    // Takes the result in: bytes, or -errno. False: a verified read found wrong data. `now`: 0 if
+    // it is not to be timed.
+    bool finish(Lane& lane, std::int64_t result, std::uint64_t now) noexcept {
         const bool whole = result == static_cast<std::int64_t>(block_bytes_);
         bool right = true;
         if (verifier_ != nullptr) [[unlikely]]
@@ -87,10 +99,12 @@ class Stream {
             note_error(lane, result);
         // What is still under way when time is up is not counted, but is verified all the same.
         if (!stop_.load(std::memory_order_relaxed)) {
-            tally_.latency.add(now_ns - lane.begun_ns);
             tally_.completed.store(tally_.completed.load(std::memory_order_relaxed) + 1,
                                    std::memory_order_relaxed);
-            tally_.last_ns = now_ns;
+            if (now != 0) {
+                tally_.latency.add(now - lane.begun_ns);
+                tally_.last_ns = now;
+            }
         }
         return right;
     }
@@ -107,6 +121,8 @@ class Stream {
     std::uint32_t block_bytes() const noexcept { return block_bytes_; }
 
   private:
+    static constexpr std::uint32_t kTimedOneOf = 16;
+
     void note_error(const Lane& lane, std::int64_t result) noexcept {
         if (tally_.errors++ == 0)
             tally_.first_error = {result, lane.offset, lane.write};
@@ -115,6 +131,8 @@ class Stream {
     Walk walk_;
     const std::uint32_t block_bytes_;
     const std::uint32_t least_bytes_;
+    const std::uint32_t timed_mask_;
+    std::uint32_t begun_ = 0;
     const std::atomic<bool>& stop_;
     Verifier* const verifier_;  // null: contents do not matter
     Tally tally_;

@@ -7,8 +7,8 @@
 //     wait,   poller: wait, reap, push to the producer; producer: finish, begin, push to the
 //     wake    submitter
 //
-// The submitter sleeps on its inbox, the poller in the kernel. In both modes the clock is read for
-// each request, as a callback has to: the loops are compared, not the readings of the clock.
+// The submitter sleeps on its inbox, the poller in the kernel. In both modes the clock is read
+// as a callback reads it, see Stream: the loops are compared, not the readings of the clock.
 #ifndef TOOLS_BENCH_STRICT_PAIR_HPP
 #define TOOLS_BENCH_STRICT_PAIR_HPP
 
@@ -115,7 +115,7 @@ class StrictPair : public Contender {
         }
 
         void go_on(Lane& lane, std::int64_t result) noexcept {
-            const std::uint64_t now = now_ns();
+            const std::uint64_t now = Stream::end_of(lane);
             static_cast<void>(lane.stream->finish(lane, result, now));
             if (lane.stream->begin(lane, now))
                 inbox.push(lane);

@@ -234,9 +234,10 @@ suite_writes_table_json_and_picture() {
     is_picture "$work/part.svg"
     cp "$work/part.json" "$out"
     [ "$(value /cells/0/group)" = cost ]
-    [ "$(value /cells/1/group)" = spin ]
-    [ "$(value /cells/1/ours)" = spinning ]
-    [ "$(value /cells/2/group)" = merge ]
+    [ "$(value /cells/1/ours)" = caller ]
+    [ "$(value /cells/5/group)" = spin ]
+    [ "$(value /cells/5/ours)" = spinning ]
+    [ "$(value /cells/6/group)" = merge ]
     at_least "$(value /cells/0/ours_iops)" 1
     [ -z "$(find "$work" /dev/shm -name 'ioengine-suite-*')" ]
     fails_with 2 'no cell' "$bench" suite --only nonsense

@@ -57,7 +57,7 @@ struct Tally {
     FirstError first_error;
 };
 
-// Reading the clock costs as much as the half of what an engine does for a request. A loop that
+// Reading the clock costs as much as a good part of what an engine does for a request. A loop that
 // reaps reads it once for all that it finds; a callback, or a thread that is handed one request
 // after the other, cannot. So with many in flight those time one request of sixteen: end_of().
 class Stream {

@@ -82,7 +82,9 @@ BenchOptions options_of(const Cell& cell, const Side& side, const std::string& p
     options.producers = cell.producers;
     options.mode = cell.mode;
     options.backend = cell.backend;
+    options.threading = side.threading;
     options.lending = side.lending;
+    options.fixed = side.fixed;
     options.merge = side.merge;
     options.spin_us = side.spin_us;
     return options;

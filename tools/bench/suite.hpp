@@ -26,7 +26,9 @@ struct Side {
     enum class Kind : std::uint8_t { engine, raw, strict };
     Kind kind = Kind::engine;
     std::string name = "ioengine";
+    ioengine::Threading threading = ioengine::Threading::split;
     ioengine::Lending lending = ioengine::Lending::callbacks;
+    bool fixed = false;  // registered file and buffers, as raw has them
     bool merge = false;
     std::uint32_t spin_us = 0;
     std::string disable;  // features, as in IOENGINE_DISABLE

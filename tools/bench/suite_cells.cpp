@@ -13,33 +13,78 @@ namespace {
 
 using ioengine::Backend;
 using ioengine::Lending;
+using ioengine::Threading;
 
-Side raw() {
-    return {Side::Kind::raw, "raw", Lending::none, false, 0, ""};
-}
-Side strict() {
-    return {Side::Kind::strict, "strict", Lending::none, false, 0, ""};
-}
 Side engine_as(const char* name) {
     Side side;
     side.name = name;
+    return side;
+}
+Side hand_written(Side::Kind kind, const char* name) {
+    Side side = engine_as(name);
+    side.kind = kind;
+    return side;
+}
+Side raw() {
+    return hand_written(Side::Kind::raw, "raw");
+}
+Side strict() {
+    return hand_written(Side::Kind::strict, "strict");
+}
+// Ours with what raw has.
+Side fixed(const char* name = "ioengine", Threading threading = Threading::split) {
+    Side side = engine_as(name);
+    side.fixed = true;
+    side.threading = threading;
     return side;
 }
 
 void add_chains(std::vector<Cell>& cells, Backend backend) {
     for (const Place place : {Place::memory, Place::disk})
         for (const std::uint32_t depth : {1u, 8u, 32u, 128u}) {
-            Cell cell{"chain", place, Rw::randread, depth, 1, Mode::chain, backend, {}, raw(), {}};
+            Cell cell{"chain",     place,   Rw::randread, depth, 1,
+                      Mode::chain, backend, fixed(),      raw(), {}};
             cell.goal.rate = depth == 1 ? 0.90 : 0.95;
             cells.push_back(cell);
         }
-    Cell cost{"cost", Place::zero, Rw::randread, 32, 1, Mode::chain, backend, {}, raw(), {}};
+    Cell cost{"cost", Place::zero, Rw::randread, 32, 1, Mode::chain, backend, fixed(), raw(), {}};
     cost.goal.added = 130;
     cells.push_back(cost);
 }
 
+// One thread for both roles: the host's, or the engine's.
+void add_driven(std::vector<Cell>& cells, Backend backend) {
+    for (const Threading threading : {Threading::caller, Threading::owner}) {
+        const bool caller = threading == Threading::caller;
+        const Side ours = fixed(caller ? "caller" : "owner", threading);
+        Cell cell{"cost", Place::zero, Rw::randread, 1, 1, Mode::chain, backend, ours, raw(), {}};
+        if (caller)
+            cell.goal.added = 80;
+        for (const std::uint32_t depth : {1u, 32u}) {
+            cell.depth = depth;
+            cells.push_back(cell);
+        }
+        cell.group = "chain";
+        cell.place = Place::memory;
+        for (const std::uint32_t depth : {1u, 8u, 32u}) {
+            cell.depth = depth;
+            cell.goal = {};
+            if (caller)
+                cell.goal.rate = depth == 1 ? 0.95 : 0.97;
+            cells.push_back(cell);
+        }
+        cell.place = Place::disk;
+        for (const std::uint32_t depth : {1u, 8u, 32u, 128u}) {
+            cell.depth = depth;
+            cell.goal.rate = 0.97;
+            cell.goal.cpu = 1.05;
+            cells.push_back(cell);
+        }
+    }
+}
+
 void add_waits(std::vector<Cell>& cells, Backend backend) {
-    Cell cell{"wait", Place::memory, Rw::randread, 1, 1, Mode::wait, backend, {}, raw(), {}};
+    Cell cell{"wait", Place::memory, Rw::randread, 1, 1, Mode::wait, backend, fixed(), raw(), {}};
     cell.goal.rate = 0.93;
     cells.push_back(cell);
     cell.place = Place::disk;
@@ -54,7 +99,7 @@ void add_waits(std::vector<Cell>& cells, Backend backend) {
 
 void add_wakes(std::vector<Cell>& cells, Backend backend) {
     Cell cell{"wake", Place::disk, Rw::randread, 1, 1, Mode::wake, backend, {}, raw(), {}};
-    cell.ours = engine_as("callers");
+    cell.ours = fixed("callers");
     cell.ours.lending = Lending::callers;
     if (backend == Backend::aio)
         cell.goal.rate = 0.88;
@@ -63,6 +108,7 @@ void add_wakes(std::vector<Cell>& cells, Backend backend) {
     cell.theirs = strict();
     cell.goal.rate = 1.0;
     cells.push_back(cell);
+    cell.ours = fixed();
     cell.theirs = raw();
     cell.depth = 32;
     cell.goal.rate = 0.95;
@@ -129,6 +175,7 @@ std::vector<Cell> suite_cells() {
     std::vector<Cell> cells;
     for (const Backend backend : {Backend::uring, Backend::aio}) {
         add_chains(cells, backend);
+        add_driven(cells, backend);
         add_waits(cells, backend);
         add_wakes(cells, backend);
         add_options(cells, backend);

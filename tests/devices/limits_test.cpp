@@ -158,7 +158,8 @@ TEST_EACH_BACKEND(
                 request.prepare_read(zero.get(), memory.data() + kPiece, kPiece, 0);
                 request.use(handle);
                 CHILD_CHECK(io->perform(request));
-                CHILD_CHECK(request.outcome().bytes() == kPiece);
+                // A read of /dev/zero may end early: mem.c of the kernel looks after each page.
+                CHILD_CHECK(request.outcome().bytes() != 0);
                 CHILD_CHECK(memory.data()[kPiece] == 0);
             }
             const Stats stats = io->stats();

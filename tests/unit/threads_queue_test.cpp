@@ -76,15 +76,15 @@ TEST_CASE("defect 9: counts of a queue never go below zero, whoever looks when",
     constexpr std::uint32_t kLimit = 16;
     RequestCount count;
     RequestQueue queue(kLimit, count);
-    Request request;
+    std::vector<Request> requests(kProducers);  // each one's own: a push writes to it
     std::atomic<bool> over{false};
     std::atomic<std::uint64_t> accepted{0};
     std::atomic<std::uint64_t> wrong{0};
     std::vector<std::thread> producers;
     for (std::size_t p = 0; p < kProducers; ++p)
-        producers.emplace_back([&] {
+        producers.emplace_back([&, p] {
             for (std::uint64_t i = 0; i < kEach;) {
-                if (queue.push(request) != RequestQueue::Pushed::yes) {
+                if (queue.push(requests[p]) != RequestQueue::Pushed::yes) {
                     std::this_thread::yield();
                     continue;
                 }
@@ -175,7 +175,7 @@ TEST_CASE("a producer that waits for a place is never forgotten, whoever else tr
     RequestCount count;
     RequestQueue queue(1, count);
     EventCount space;
-    Request request;
+    std::vector<Request> requests(kWaiters + 1);  // each one's own: a push writes to it
     std::atomic<std::uint64_t> in{0};
     std::atomic<std::uint64_t> out{0};
     std::atomic<int> round{0};
@@ -183,13 +183,13 @@ TEST_CASE("a producer that waits for a place is never forgotten, whoever else tr
     std::vector<std::thread> threads;
     // As Engine::submit_wait().
     for (std::uint64_t w = 0; w < kWaiters; ++w)
-        threads.emplace_back([&] {
+        threads.emplace_back([&, w] {
             for (int i = 0; i < kRounds; ++i) {
                 while (round.load() < i)
                     std::this_thread::yield();
                 for (;;) {
                     const std::uint32_t seen = space.prepare();
-                    if (queue.push(request) == RequestQueue::Pushed::yes)
+                    if (queue.push(requests[w]) == RequestQueue::Pushed::yes)
                         break;
                     space.park(seen, EventCount::Wants::anything);
                 }
@@ -202,7 +202,7 @@ TEST_CASE("a producer that waits for a place is never forgotten, whoever else tr
         for (int i = 0; i < kRounds; ++i) {
             while (round.load() < i)
                 std::this_thread::yield();
-            if (queue.push(request) == RequestQueue::Pushed::yes)
+            if (queue.push(requests[kWaiters]) == RequestQueue::Pushed::yes)
                 passing.fetch_add(1);
         }
     });

@@ -109,6 +109,10 @@ int LinuxUring::make_ring(UringRingSetup& ring) noexcept {
 // it has not taken stays with us.
 int LinuxUring::show(unsigned completions) noexcept {
     io_uring& ring = ring_->ring;
+    if (disabled_) {  // that thread takes nothing of it, and does not say so
+        thread_is_gone_ = true;
+        return -EBADFD;
+    }
     const unsigned entries = ring.sq.sqe_tail - shown_;
     const int rc = completions == 0 ? ::io_uring_submit(&ring)
                                     : ::io_uring_submit_and_wait(&ring, completions);

@@ -200,24 +200,25 @@ Acceptance Engine::submit_wait(Request& request, Channel channel,
     if (would_deadlock())
         return entrance_.refuse({ErrorCode::would_deadlock,
                                  "a callback must not wait for its own context; use submit()"});
-    return wait_for_room(
-        context_.space, timeout_ns, [&] { return entrance_.submit(request, channel); },
-        [this](std::uint32_t seen, std::int64_t limit_ns) { sleep_for_room(seen, limit_ns); });
+    return when_there_is_room(timeout_ns, [&] { return entrance_.submit(request, channel); });
 }
 
-void Engine::sleep_for_room(std::uint32_t seen, std::int64_t limit_ns) noexcept {
-    if (!runner_->drive_until_moved(context_.space, seen, limit_ns))
-        context_.space.park(seen, EventCount::Wants::anything, limit_ns);
+// The thread that drives makes the room that it waits for.
+template <class Submit>
+Acceptance Engine::when_there_is_room(std::int64_t timeout_ns, Submit&& submit) noexcept {
+    return wait_for_room(context_.space, timeout_ns, submit,
+                         [this](std::uint32_t seen, std::int64_t limit_ns) {
+                             if (!runner_->drive_until_moved(context_.space, seen, limit_ns))
+                                 context_.space.park(seen, EventCount::Wants::anything, limit_ns);
+                         });
 }
 
 void Engine::finish_merged(Request* const* members, std::size_t count, Channel channel) noexcept {
     if (entrance_.in_child())
         return;  // the parent's copies are told
     const bool may_wait = !would_deadlock();
-    const Acceptance acceptance = wait_for_room(
-        context_.space, may_wait ? kForever : 0,
-        [&] { return entrance_.submit_merged(members, count, channel); },
-        [this](std::uint32_t seen, std::int64_t limit_ns) { sleep_for_room(seen, limit_ns); });
+    const Acceptance acceptance = when_there_is_room(
+        may_wait ? kForever : 0, [&] { return entrance_.submit_merged(members, count, channel); });
     if (acceptance)
         return;
     const ErrorCode code = acceptance.code();

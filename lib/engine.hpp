@@ -72,7 +72,8 @@ class Engine {
                        Error& error) noexcept;
     // Calls that wait must not come from a callback that others wait for.
     bool would_deadlock() const noexcept;
-    void sleep_for_room(std::uint32_t seen, std::int64_t limit_ns) noexcept;
+    template <class Submit>
+    Acceptance when_there_is_room(std::int64_t timeout_ns, Submit&& submit) noexcept;
 
     // -- the end, see lib/closing.hpp --------------------------------------------------------
     void begin_closing() noexcept;

@@ -254,6 +254,7 @@ class OneThreadRunner final : public DriverRunner<D> {
         return true;
     }
 
+    // Decided under `first_`, and for good; who looks without it may see it a little later.
     bool somebody_drives() const noexcept { return has_thread_ || context_.is_driven(); }
 
     TimeLimit limit_of(std::int64_t limit_ns) const noexcept {

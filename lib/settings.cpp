@@ -9,6 +9,7 @@
 #include <ioengine/probe.hpp>
 #include <ioengine/workers.hpp>
 
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,33 +26,26 @@ struct Range {
     std::uint32_t max;
 };
 
-bool parse_lending(const char* word, Lending& lending) noexcept {
-    constexpr struct {
-        const char* name;
-        Lending value;
-    } kLendings[] = {
-        {"none", Lending::none}, {"callbacks", Lending::callbacks}, {"callers", Lending::callers}};
-    for (const auto& entry : kLendings) {
-        if (std::strcmp(word, entry.name) != 0)
-            continue;
-        lending = entry.value;
-        return true;
-    }
-    return false;
-}
+template <class E>
+struct Word {
+    const char* name;
+    E value;
+};
 
-bool parse_ring(const char* word, RingMode& mode) noexcept {
-    constexpr struct {
-        const char* name;
-        RingMode value;
-    } kRings[] = {{"interrupts", RingMode::interrupts},
-                  {"sqpoll", RingMode::sqpoll},
-                  {"iopoll", RingMode::iopoll},
-                  {"iopoll_sqpoll", RingMode::iopoll_sqpoll}};
-    for (const auto& entry : kRings) {
-        if (std::strcmp(word, entry.name) != 0)
+constexpr Word<Lending> kLendings[] = {
+    {"none", Lending::none}, {"callbacks", Lending::callbacks}, {"callers", Lending::callers}};
+constexpr Word<RingMode> kRings[] = {{"interrupts", RingMode::interrupts},
+                                     {"sqpoll", RingMode::sqpoll},
+                                     {"iopoll", RingMode::iopoll},
+                                     {"iopoll_sqpoll", RingMode::iopoll_sqpoll}};
+
+// False, and `value` stays as it is, for none of these words.
+template <class E, std::size_t N>
+bool parse_word(const Word<E> (&words)[N], const char* word, E& value) noexcept {
+    for (const Word<E>& known : words) {
+        if (std::strcmp(word, known.name) != 0)
             continue;
-        mode = entry.value;
+        value = known.value;
         return true;
     }
     return false;
@@ -184,7 +178,7 @@ Lending lending_of(const Options& options, const Environment& environment,
                    const FeatureSet& disabled, Log& log) noexcept {
     Lending lending = options.lending;
     const bool asks = environment.lending != nullptr && lending == Lending::callbacks;
-    if (asks && !parse_lending(environment.lending, lending))
+    if (asks && !parse_word(kLendings, environment.lending, lending))
         log.write(LogLevel::warning,
                   "IOENGINE_LENDING=%s is ignored: use none, callbacks or callers",
                   environment.lending);
@@ -268,7 +262,7 @@ RingWish ring_wish(const Options& options, const Environment& environment,
     wish.cpu = options.sqpoll_cpu;
     if (options.ring != RingMode::interrupts || environment.ring == nullptr)
         return wish;
-    if (!parse_ring(environment.ring, wish.mode))
+    if (!parse_word(kRings, environment.ring, wish.mode))
         log.write(LogLevel::warning,
                   "IOENGINE_RING=%s is ignored: use interrupts, sqpoll, iopoll or iopoll_sqpoll",
                   environment.ring);

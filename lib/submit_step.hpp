@@ -283,13 +283,18 @@ template <Driver D, class GiveUp>
 bool push_continuations(IoSharedContext& context, D& driver, GiveUp& give_up) {
     auto& slots = driver.slots();
     bool moved = false;
+    const auto is_given_up = [&give_up](typename D::Slot& slot) {
+        // relaxed: this role has said it.
+        const Asked asked = slot.asked.load(std::memory_order_relaxed);
+        if (asked != Asked::nothing)
+            give_up(slot, result_of(asked));
+        return asked != Asked::nothing;
+    };
     while (driver.room() != 0) {
         auto* slot = slots.next_continuation();
         if (slot == nullptr)
             break;
-        if (const Asked asked = slot->asked.load(std::memory_order_relaxed);
-            asked != Asked::nothing) {
-            give_up(*slot, result_of(asked));
+        if (is_given_up(*slot)) {
             moved = true;
             continue;
         }
@@ -305,11 +310,7 @@ bool push_continuations(IoSharedContext& context, D& driver, GiveUp& give_up) {
         auto* slot = slots.next_put_off(context.clock_ns());
         if (slot == nullptr)
             break;
-        // relaxed: this role has said it.
-        if (const Asked asked = slot->asked.load(std::memory_order_relaxed);
-            asked != Asked::nothing)
-            give_up(*slot, result_of(asked));
-        else
+        if (!is_given_up(*slot))
             driver.push_again(*slot);
         moved = true;
     }
@@ -497,11 +498,10 @@ SubmitOutcome submit_step(
                                 (context.backlog() != 0 || slots.has_continuation() ||
                                  slots.has_put_off() || !role.set_aside.empty());
     if (waits_for_room || context.nudge.owed() || context.bell.wants_arming() ||
-        (cancelling && !role.cancel_sent) ||
+        (cancelling && !role.cancel_sent) || role.orders != nullptr ||
+        (role.asks_again && role.attempts == 0) ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);  // [model: one-5]
-    if (role.orders != nullptr || (role.asks_again && role.attempts == 0))
-        outcome.limit_ns = backoff_ns(0);
     steps::wake_for_put_off(context, driver, outcome);
     if (!holder.borrows())
         steps::wake_for_deadlines(context, outcome);

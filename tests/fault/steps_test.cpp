@@ -32,6 +32,26 @@ void accept_all(Rig& rig, test::Reads& reads) {
     }
 }
 
+// Two reads that are to be carried on: the first hears EAGAIN and is put off, the second has come
+// back short.
+template <class Rig>
+void begin_two(Rig& rig, test::FaultPlan& plan, test::Reads& reads) {
+    auto& slots = rig.driver->slots();
+    plan.fail(every(), EAGAIN, test::at_offset(0));
+    plan.shorten(every(), 512, test::at_offset(test::kBlock));
+    plan.hold(every(), test::at_offset(test::kBlock));
+    accept_all(rig, reads);
+    test::wait_until(
+        [&] {
+            rig.submit_step();
+            rig.poll_step();
+            return plan.held() == 1 && slots.has_put_off();
+        },
+        "waiting for one request put off and one held");
+    plan.release();
+    rig.poll_until([&] { return slots.has_continuation(); });
+}
+
 }  // namespace
 
 TEST_EACH_BACKEND("a submit call in vain is repeated after 100 us, doubling up to 50 ms",
@@ -280,20 +300,7 @@ TEST_EACH_BACKEND("a shutdown that cancels refuses what is queued, what continue
     test::Reads begun(file, 2);
     test::Reads queued(file, 6);
     test::with_rig(backend, 3, plan, [&](auto& rig) {
-        auto& slots = rig.driver->slots();
-        plan.fail(every(), EAGAIN, test::at_offset(0));
-        plan.shorten(every(), 512, test::at_offset(test::kBlock));
-        plan.hold(every(), test::at_offset(test::kBlock));
-        accept_all(rig, begun);
-        test::wait_until(
-            [&] {
-                rig.submit_step();
-                rig.poll_step();
-                return plan.held() == 1 && slots.has_put_off();
-            },
-            "waiting for one request put off and one held");
-        plan.release();
-        rig.poll_until([&] { return slots.has_continuation(); });
+        begin_two(rig, plan, begun);
         accept_all(rig, queued);
         const std::size_t taken = plan.taken().size();
 
@@ -311,6 +318,33 @@ TEST_EACH_BACKEND("a shutdown that cancels refuses what is queued, what continue
         REQUIRE(plan.taken().size() == taken);
         REQUIRE(rig.may_leave());
     });
+}
+
+TEST_EACH_BACKEND("what waits to be carried on and is given up never goes to the kernel again",
+                  "[fault][steps][cancel][deadline][H6][H12]") {
+    constexpr std::uint64_t kDeadline = 3'600'000'000'000;
+    const test::PatternFile file(2, 81);
+    for (const bool is_late : {false, true}) {
+        test::FaultPlan plan;
+        test::Reads reads(file, 2);
+        if (is_late)
+            for (std::size_t i = 0; i < 2; ++i)
+                reads.event(i).deadline_ns = kDeadline;
+        test::with_rig(backend, 2, plan, [&](auto& rig) {
+            begin_two(rig, plan, reads);
+            const std::size_t taken = plan.taken().size();
+            if (is_late)
+                rig.clock = kDeadline;
+            else
+                rig.context.cancel(std::make_unique<CancelOrder>());
+            rig.run_until_quiet();
+            REQUIRE(reads.tracker().notices() == 2);
+            for (std::size_t i = 0; i < 2; ++i)
+                REQUIRE(reads.result(i).raw() == (is_late ? -ETIMEDOUT : -ECANCELED));
+            REQUIRE(plan.taken().size() == taken);
+            REQUIRE(rig.driver->slots().all_free());
+        });
+    }
 }
 
 TEST_EACH_BACKEND("no more requests than there are slots are ever with the kernel",

@@ -39,6 +39,18 @@ struct Count {
         count->fetch_add(1);
     }
 };
+using Counted = std::unique_ptr<IOEvent<Count>>;
+
+// One for each block.
+std::vector<Counted> submit_reads(test::Context& io, Blocks& blocks, Count count) {
+    std::vector<Counted> events;
+    for (std::size_t i = 0; i < blocks.count; ++i) {
+        events.push_back(std::make_unique<IOEvent<Count>>(count));
+        events.back()->prepare_read(blocks.file.direct_fd(), blocks.at(i), kBlock, i * kBlock);
+        REQUIRE(io.submit(*events.back()));
+    }
+    return events;
+}
 
 // Drives until the context says that it is over. Nobody else will have driven it.
 class Driver {
@@ -98,12 +110,7 @@ TEST_EACH_BACKEND("a driven context moves the right bytes", "[threading][H13]") 
     auto io = test::make_context(backend, driven(8));
     std::atomic<int> done{0};
     std::atomic<std::thread::id> last;
-    std::vector<std::unique_ptr<IOEvent<Count>>> events;
-    for (std::size_t i = 0; i < blocks.count; ++i) {
-        events.push_back(std::make_unique<IOEvent<Count>>(Count{&done, &last}));
-        events.back()->prepare_read(blocks.file.direct_fd(), blocks.at(i), kBlock, i * kBlock);
-        REQUIRE(io.submit(*events.back()));
-    }
+    const auto events = submit_reads(io, blocks, Count{&done, &last});
     while (done < 32)
         REQUIRE(io.run_once().code == ErrorCode::none);
     for (std::size_t i = 0; i < blocks.count; ++i)
@@ -271,7 +278,7 @@ TEST_EACH_BACKEND("a wait drives, and so does perform()", "[threading][wait]") {
 TEST_EVERY_BACKEND("a driver that waits for room makes it", "[threading][D2]") {
     std::atomic<int> done{0};
     std::atomic<std::thread::id> last;
-    std::vector<std::unique_ptr<IOEvent<Count>>> events;
+    std::vector<Counted> events;
     Options options = driven(1);
     options.queue_limit = 1;
     auto io = test::make_context(backend, options);
@@ -347,12 +354,7 @@ TEST_EACH_BACKEND("the descriptor tells of requests that went as one", "[threadi
     REQUIRE(fd >= 0);
     std::atomic<int> done{0};
     std::atomic<std::thread::id> last;
-    std::vector<std::unique_ptr<IOEvent<Count>>> events;
-    for (std::size_t i = 0; i < blocks.count; ++i) {
-        events.push_back(std::make_unique<IOEvent<Count>>(Count{&done, &last}));
-        events.back()->prepare_read(blocks.file.direct_fd(), blocks.at(i), kBlock, i * kBlock);
-        REQUIRE(io.submit(*events.back()));
-    }
+    const auto events = submit_reads(io, blocks, Count{&done, &last});
     while (done < 8) {
         pollfd watched{fd, POLLIN, 0};
         REQUIRE(::poll(&watched, 1, static_cast<int>(test::kSafetyBound.count()) * 1000) == 1);
@@ -428,7 +430,7 @@ TEST_EVERY_BACKEND("an owner runs callbacks on one thread of its own", "[threadi
     std::atomic<int> done{0};
     std::atomic<std::thread::id> first;
     std::atomic<std::thread::id> last;
-    std::vector<std::unique_ptr<IOEvent<Count>>> events;
+    std::vector<Counted> events;
     for (int i = 0; i < 200; ++i) {
         events.push_back(std::make_unique<IOEvent<Count>>(Count{&done, i == 0 ? &first : &last}));
         events.back()->prepare_nop();

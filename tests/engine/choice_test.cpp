@@ -26,11 +26,6 @@ namespace {
 
 constexpr std::uint64_t kRegisterProbe = 8;  // IORING_REGISTER_PROBE
 
-void require_seccomp() {
-    if (!test::can_deny())
-        SKIP_TEST("seccomp filters cannot be made here, or this build has no libseccomp");
-}
-
 struct Denial {
     const char* name;
     std::vector<test::DeniedCall> calls;
@@ -51,7 +46,7 @@ const Denial kDenials[] = {
 
 TEST_CASE("with io_uring denied, auto runs on AIO and says why",
           "[choice][A2][kernel-7][scenario-14]") {
-    require_seccomp();
+    test::require_deny();
     test::require_backend(Backend::uring);
     test::require_backend(Backend::aio);
     for (const Denial& denial : kDenials) {
@@ -79,7 +74,7 @@ TEST_CASE("with io_uring denied, auto runs on AIO and says why",
 
 TEST_CASE("with io_uring denied, asking for a ring mode is an error, and AIO does not step in",
           "[choice][ring_modes][A3][G7][kernel-7]") {
-    require_seccomp();
+    test::require_deny();
     test::require_backend(Backend::uring);
     for (const Denial& denial : kDenials) {
         INFO(denial.name);
@@ -145,7 +140,7 @@ TEST_CASE("IOENGINE_RING tries SQPOLL out, and AIO ignores it", "[choice][ring_m
 }
 
 TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][A3][kernel-7]") {
-    require_seccomp();
+    test::require_deny();
     test::require_backend(Backend::uring);
     for (const Denial& denial : kDenials) {
         INFO(denial.name);
@@ -166,7 +161,7 @@ TEST_CASE("with io_uring denied, forcing it is an error with a hint", "[choice][
 
 TEST_CASE("a denied opcode probe or no registration at all harms nobody",
           "[choice][G5][kernel-7][scenario-14]") {
-    require_seccomp();
+    test::require_deny();
     test::require_backend(Backend::uring);
     const Denial denials[] = {
         {"probe: EINVAL", {{"io_uring_register", EINVAL, 1, kRegisterProbe}}, EINVAL},
@@ -196,7 +191,7 @@ TEST_CASE("a denied opcode probe or no registration at all harms nobody",
 
 TEST_CASE("with AIO denied, auto runs on io_uring and forced AIO is an error",
           "[choice][A2][A3][scenario-14]") {
-    require_seccomp();
+    test::require_deny();
     test::require_backend(Backend::uring);
     test::require_backend(Backend::aio);
     for (const int error : {EPERM, ENOSYS}) {
@@ -217,7 +212,7 @@ TEST_CASE("with AIO denied, auto runs on io_uring and forced AIO is an error",
 }
 
 TEST_CASE("with both denied, auto is an error that tells of both", "[choice][A2]") {
-    require_seccomp();
+    test::require_deny();
     require_child_succeeds([] {
         test::deny({{"io_uring_setup", EPERM}, {"io_setup", ENOSYS}});
         const auto made = test::Context::create(options_for(Backend::automatic));
@@ -234,7 +229,7 @@ TEST_CASE("with both denied, auto is an error that tells of both", "[choice][A2]
 }
 
 TEST_CASE("io_setup answering EAGAIN is explained by fs.aio-max-nr", "[choice][F12]") {
-    require_seccomp();
+    test::require_deny();
     test::require_backend(Backend::aio);
     require_child_succeeds([] {
         test::deny({{"io_setup", EAGAIN}});
@@ -249,7 +244,7 @@ TEST_CASE("io_setup answering EAGAIN is explained by fs.aio-max-nr", "[choice][F
 }
 
 TEST_CASE("threads that cannot be started are an error and leave nothing behind", "[choice]") {
-    require_seccomp();
+    test::require_deny();
     for (const Backend backend : {Backend::null, Backend::uring, Backend::aio}) {
         if (!test::is_available(backend))
             continue;

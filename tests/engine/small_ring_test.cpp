@@ -76,15 +76,13 @@ TEST_CASE("a ring smaller than the depth serves it, and its overflow loses no co
           "[choice][A2][G3][H3][defect-6][scenario-8]") {
     test::require_two_threads();
     test::require_backend(Backend::uring);
-    if (!test::can_deny())
-        SKIP_TEST("seccomp filters cannot be made here, or this build has no libseccomp");
+    test::require_deny();
     require_child_succeeds([] { require_full_depth_through_a_small_ring(); });
 }
 
 TEST_CASE("with only a small ring auto stays on io_uring and says so", "[choice][A2]") {
     test::require_backend(Backend::uring);
-    if (!test::can_deny())
-        SKIP_TEST("seccomp filters cannot be made here, or this build has no libseccomp");
+    test::require_deny();
     require_child_succeeds([] {
         test::deny({{"io_uring_setup", ENOMEM, 0, 64, true}});
         Options options = options_for(Backend::automatic);

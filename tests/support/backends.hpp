@@ -14,6 +14,7 @@
 #define IOENGINE_TESTS_SUPPORT_BACKENDS_HPP
 
 #include "tests/support/catch.hpp"
+#include "tests/support/child.hpp"
 #include "tests/support/wait.hpp"
 
 #include <ioengine/ioengine.hpp>
@@ -41,6 +42,12 @@ inline const ioengine::BackendProbe& probe_of(ioengine::Backend backend) {
 
 inline bool is_available(ioengine::Backend backend) {
     return backend == ioengine::Backend::null || probe_of(backend).available;
+}
+
+// For what only a denied system call shows.
+inline void require_deny() {
+    if (!can_deny())
+        SKIP_TEST("seccomp filters cannot be made here, or this build has no libseccomp");
 }
 
 inline void require_backend(ioengine::Backend backend) {

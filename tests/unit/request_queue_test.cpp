@@ -29,6 +29,18 @@ std::size_t take(RequestQueue& queue, std::size_t max, std::vector<Request*>& in
     return total;
 }
 
+// In turns: what the driving thread submits, and what others do.
+void push_both(RequestQueue& queue, test::Requests& requests, std::uint64_t count,
+               std::vector<Request*>& own, std::vector<Request*>& others) {
+    queue.becomes_own();
+    for (std::uint64_t i = 0; i < count; ++i) {
+        own.push_back(&requests.read(i));
+        REQUIRE(queue.push_own(*own.back()) == RequestQueue::Pushed::yes);
+        others.push_back(&requests.read(i));
+        REQUIRE(queue.push(*others.back()) == RequestQueue::Pushed::yes);
+    }
+}
+
 }  // namespace
 
 TEST_CASE("a queue takes exactly its limit, and one more for each that leaves", "[queue][A8]") {
@@ -155,15 +167,9 @@ TEST_CASE("own requests and those of others take turns, each in order", "[queue]
     RequestCount count;
     RequestQueue queue(1000, count);
     test::Requests requests;
-    queue.becomes_own();
     std::vector<Request*> own;
     std::vector<Request*> others;
-    for (std::uint64_t i = 0; i < 200; ++i) {
-        own.push_back(&requests.read(i));
-        REQUIRE(queue.push_own(*own.back()) == RequestQueue::Pushed::yes);
-        others.push_back(&requests.read(i));
-        REQUIRE(queue.push(*others.back()) == RequestQueue::Pushed::yes);
-    }
+    push_both(queue, requests, 200, own, others);
     std::vector<Request*> taken;
     std::vector<Request*> own_taken;
     std::vector<Request*> others_taken;
@@ -186,15 +192,9 @@ TEST_CASE("what a search leaves of own requests and others' stays in order", "[q
     RequestCount count;
     RequestQueue queue(1000, count);
     test::Requests requests;
-    queue.becomes_own();
     std::vector<Request*> own;
     std::vector<Request*> others;
-    for (std::uint64_t i = 0; i < 60; ++i) {
-        own.push_back(&requests.read(i));
-        REQUIRE(queue.push_own(*own.back()) == RequestQueue::Pushed::yes);
-        others.push_back(&requests.read(i));
-        REQUIRE(queue.push(*others.back()) == RequestQueue::Pushed::yes);
-    }
+    push_both(queue, requests, 60, own, others);
     REQUIRE(queue.front() != nullptr);  // some are looked at
     const auto is_odd = [](const Request& request) { return request.offset % 2 != 0; };
     std::size_t removed = 0;

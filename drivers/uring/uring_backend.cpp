@@ -126,6 +126,34 @@ bool try_ring_mode(const RingWish& wish, const FeatureSet& disabled, Error& erro
     return false;
 }
 
+// What is in force of an ordinary ring, which was made as `ring`.
+void note_ring(const UringRingSetup& ring, const UringRingSetup& wish, const UringSetup& setup,
+               const LinuxUring& kernel, ProbeReport& report) noexcept {
+    const auto note_used = [&report](const char* name, bool used, const char* note = "") {
+        note_feature(report, name, used, note).in_force = used;
+    };
+    char entries[96] = "";
+    std::snprintf(entries, sizeof entries, "%u submission and %u completion entries%s",
+                  ring.sq_entries, ring.cq_entries,
+                  ring.sq_entries < wish.sq_entries ? ": locked memory is short" : "");
+    note_used("sized_cq", ring.sized_cq, entries);
+    note_used("submit_all", ring.submit_all);
+    note_used("uring_fallocate", setup.has_fallocate);
+    note_used("uring_sync_file_range", setup.has_sync_file_range);
+    note_used("uring_async_cancel", setup.has_async_cancel);
+    if (ring.one_thread) {
+        note_used("single_issuer", ring.single_issuer);
+        note_used("defer_taskrun", ring.defer_taskrun);
+        const bool cooperates = ring.coop_taskrun && !ring.defer_taskrun;
+        note_feature(report, "coop_taskrun", ring.coop_taskrun,
+                     ring.sqpoll                        ? "not used: does not go with sqpoll"
+                     : ring.coop_taskrun && !cooperates ? "not used: defer_taskrun is better"
+                                                        : "")
+            .in_force = cooperates;
+    }
+    note_used("ext_arg", kernel.limits_waits());
+}
+
 void note_ring_mode(const RingWish& wish, const LinuxUring& kernel, ProbeReport& report) noexcept {
     char note[96] = "";
     if (has_sqpoll(wish.mode)) {
@@ -260,29 +288,7 @@ std::unique_ptr<Runner> make_uring_runner(const RunnerSetup& setup, ProbeReport&
                   setup.disabled.has(Feature::registered_buffers), report);
     driver_setup.file_places = table_for(kernel, TableKind::files, context.config.registered_files,
                                          setup.disabled.has(Feature::registered_files), report);
-    char note[96] = "";
-    std::snprintf(note, sizeof note, "%u submission and %u completion entries%s", ring.sq_entries,
-                  ring.cq_entries,
-                  ring.sq_entries < wish.sq_entries ? ": locked memory is short" : "");
-    note_feature(report, "sized_cq", ring.sized_cq, note).in_force = ring.sized_cq;
-    note_feature(report, "submit_all", ring.submit_all).in_force = ring.submit_all;
-    note_feature(report, "uring_fallocate", driver_setup.has_fallocate).in_force =
-        driver_setup.has_fallocate;
-    note_feature(report, "uring_sync_file_range", driver_setup.has_sync_file_range).in_force =
-        driver_setup.has_sync_file_range;
-    note_feature(report, "uring_async_cancel", driver_setup.has_async_cancel).in_force =
-        driver_setup.has_async_cancel;
-    if (ring.one_thread) {
-        note_feature(report, "single_issuer", ring.single_issuer).in_force = ring.single_issuer;
-        note_feature(report, "defer_taskrun", ring.defer_taskrun).in_force = ring.defer_taskrun;
-        const bool cooperates = ring.coop_taskrun && !ring.defer_taskrun;
-        note_feature(report, "coop_taskrun", ring.coop_taskrun,
-                     ring.sqpoll                        ? "not used: does not go with sqpoll"
-                     : ring.coop_taskrun && !cooperates ? "not used: defer_taskrun is better"
-                                                        : "")
-            .in_force = cooperates;
-    }
-    note_feature(report, "ext_arg", kernel.limits_waits()).in_force = kernel.limits_waits();
+    note_ring(ring, wish, driver_setup, kernel, report);
     note_ring_mode(setup.ring, kernel, report);
     const int ring_fd = kernel.fd();
     PolledSetup polled_setup;

@@ -31,10 +31,6 @@ constexpr unsigned kMomentsMax = 250;
 // When this process closed a ring last; 0: never. A hint that publishes nothing: relaxed.
 std::atomic<std::uint64_t> g_closed_ns{0};
 
-}  // namespace
-
-namespace {
-
 // With one thread, completions need no interrupt: they wait until it asks, or sleeps, and
 // TASKRUN_FLAG says that they do, so that peek() enters the kernel for them only then. A ring of a
 // single issuer belongs to the thread that enables it.

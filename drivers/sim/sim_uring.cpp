@@ -69,7 +69,8 @@ io_uring_sqe* SimUring::next_sqe() noexcept {
 int SimUring::submit(unsigned completions) noexcept {
     world_->seam();
     const unsigned count = unsubmitted();
-    const int answer = world_->called(SimCall::submit, count, submit_prefix());
+    const int answer =
+        world_->called(SimCall::submit, count, shape_.sqpoll ? show() : submit_prefix());
     // Only when all was taken (io_uring/io_uring.c, io_uring_enter()); how many, whatever ends it.
     if (completions != 0 && answer > 0 && static_cast<unsigned>(answer) == count)
         world_->sleep(-1);
@@ -104,6 +105,39 @@ int SimUring::submit_prefix() {
             return static_cast<int>(taken + 1);
     }
     return static_cast<int>(limit);
+}
+
+// See LinuxUring::show(): liburing publishes the entries, and then calls the thread if it sleeps.
+int SimUring::show() {
+    if (shape_.disabled)
+        return -EBADFD;
+    SimFaults& faults = world_->faults();
+    const unsigned count = unsubmitted();
+    is_asleep_ |= head_ == published_ && faults.random().coin();
+    published_ = tail_;
+    world_->serve({this, [](void* self) { return static_cast<SimUring*>(self)->has_entries(); },
+                   [](void* self) { static_cast<SimUring*>(self)->take_some(); }});
+    if (is_asleep_ && count != 0) {
+        if (const int answer = faults.submit_answer(world_->now_ns(), false))
+            return answer == -EINTR ? -EINTR : -EAGAIN;
+        is_asleep_ = false;
+    }
+    shown_ = published_;
+    return static_cast<int>(count);
+}
+
+bool SimUring::has_entries() const noexcept {
+    return !is_asleep_ && head_ != published_ &&
+           !(shape_.busy_when_spilled && world_->spilled() != 0);
+}
+
+// It goes on behind an entry that fails at once, now or the next time.
+void SimUring::take_some() {
+    for (auto left = world_->faults().random().between(1, published_ - head_); left != 0; --left) {
+        const io_uring_sqe sqe = entry(head_++);
+        if (!start(sqe))
+            world_->faults().note(Fault::bad_middle);
+    }
 }
 
 bool SimUring::start(const io_uring_sqe& sqe) {

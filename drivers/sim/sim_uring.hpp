@@ -7,6 +7,9 @@
 // so that a field which the driver forgets to set shows. submit() consumes a prefix. Errors of a
 // request are completions. Completions that do not fit the ring spill over and are fetched when the
 // ring is found empty, as liburing and the kernel do (IORING_FEAT_NODROP).
+//
+// With SQPOLL submit() shows the entries to a thread of the kernel's, which takes them one by one,
+// at moments that chance picks, and falls asleep when there are none: then it has to be called.
 #pragma once
 
 // Before liburing.h, whose linux/fs.h has a macro BLOCK_SIZE that the queue's header cannot stand.
@@ -23,6 +26,7 @@
 #include <cstdint>
 #include <sys/eventfd.h>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace ioengine {
@@ -52,13 +56,15 @@ class SimUring {
     // Sleeps, if asked for completions, once all is taken; where nobody can, a signal comes at
     // once.
     int submit(unsigned completions = 0) noexcept;
-    unsigned unsubmitted() noexcept { return tail_ - head_; }
-    unsigned room() noexcept { return shape_.sq_entries - unsubmitted(); }
+    unsigned unsubmitted() noexcept { return tail_ - (shape_.sqpoll ? shown_ : head_); }
+    unsigned room() noexcept { return shape_.sq_entries - (tail_ - head_); }
     template <class F>
     requires std::is_invocable_v<F&, std::uint64_t>
     void withdraw(F&& taken) noexcept {
-        while (tail_ != head_) {
-            const std::uint64_t token = entry(head_++).user_data;
+        const unsigned first = shape_.sqpoll ? published_ : head_;
+        const unsigned end = std::exchange(tail_, first);
+        for (unsigned at = first; at != end; ++at) {
+            const std::uint64_t token = entry(at).user_data;
             if (world_->watcher.withdrawn != nullptr)
                 world_->watcher.withdrawn(world_->watcher.user, token);
             taken(token);
@@ -112,6 +118,9 @@ class SimUring {
   private:
     io_uring_sqe& entry(unsigned at) noexcept { return entries_[at & (shape_.sq_entries - 1)]; }
     int submit_prefix();
+    int show();
+    bool has_entries() const noexcept;
+    void take_some();
     // False if the entry failed at once.
     bool start(const io_uring_sqe& sqe);
     void start_cancel(const io_uring_sqe& sqe);
@@ -125,8 +134,13 @@ class SimUring {
     std::vector<io_uring_sqe> entries_;
     std::vector<TableItem> buffers_;
     std::vector<TableItem> files_;
+    // Entries: before head_ the kernel has them; with SQPOLL, before published_ its thread may take
+    // them, and before shown_ it was awake, or could be called.
     unsigned head_ = 0;
+    unsigned shown_ = 0;
+    unsigned published_ = 0;
     unsigned tail_ = 0;
+    bool is_asleep_ = true;
     unsigned seen_ = 0;  // completions, by the last call
 };
 

@@ -185,6 +185,7 @@ void SimWorld::hurry(bool never_only) {
 }
 
 void SimWorld::destroy() noexcept {
+    taker_ = {};
     destroyed_with_ = static_cast<std::size_t>(
         std::count_if(in_flight_.begin(), in_flight_.end(),
                       [this](const InFlight& one) { return !operations_[one.place].watches; }));

@@ -49,6 +49,14 @@ struct SimRingShape {
     bool busy_when_spilled = true;  // submit() is EBUSY until what has spilled over is reaped
     bool disabled = false;          // until bind()
     bool deferred = false;          // what completes is seen after the next call
+    bool sqpoll = false;            // a thread of the kernel's takes what it is shown
+};
+
+// That thread: at any moment it may take some of the entries that there are for it.
+struct SimTaker {
+    void* ring = nullptr;
+    bool (*has_entries)(void* ring) = nullptr;
+    void (*take)(void* ring) = nullptr;
 };
 
 class SimWorld {
@@ -82,6 +90,11 @@ class SimWorld {
     // Completes soon what never would.
     void release_never();
 
+    // Entries wait for a thread of the kernel's, which takes some. Whoever owns the world says
+    // when.
+    bool has_entries() const { return taker_.ring != nullptr && taker_.has_entries(taker_.ring); }
+    void take_entries() { taker_.take(taker_.ring); }
+
     // -- the doors' side ---------------------------------------------------------------------
 
     // The operation enters. Its fate and its time are drawn.
@@ -93,6 +106,8 @@ class SimWorld {
     // A thread of the user's exits: what it has handed over is cancelled where it waits for a
     // stream or for a worker of the kernel, and goes on where a device has it. How many.
     std::size_t submitter_exits();
+    // Until the kernel's context is gone.
+    void serve(const SimTaker& taker) noexcept { taker_ = taker; }
     // By a blocking call.
     std::int64_t run_here(const Request& request);
 
@@ -180,6 +195,7 @@ class SimWorld {
     int done_fd_ = -1;
     std::uint64_t told_ = 0;
     std::optional<SimOperation> watched_;
+    SimTaker taker_;
 
     std::vector<SimOperation> operations_;
     std::vector<std::uint32_t> free_;  // places in operations_

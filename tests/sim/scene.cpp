@@ -118,6 +118,10 @@ void draw_threading(Scene& scene, SimRandom& random) {
     force_threading(scene, random.pick(kThreadings));
 }
 
+void draw_ring_mode(Scene& scene, SimRandom& random) {
+    scene.ring.sqpoll = random.chance(300'000);
+}
+
 }  // namespace
 
 const char* threading_name(ioengine::Threading threading) noexcept {
@@ -165,6 +169,7 @@ Scene draw_scene(std::uint64_t seed, Backend backend) {
     draw_giving_up(scene, random);
     draw_setup(scene, random);
     draw_threading(scene, random);
+    draw_ring_mode(scene, random);
     return scene;
 }
 

@@ -195,10 +195,14 @@ class Setup {
         const std::uint32_t entries = scene_.config.depth + 2;
         ioengine::UringRingSetup shape{entries, 2 * entries, true, true};
         shape.one_thread = scene_.threading != ioengine::Threading::split;
-        // As make_uring_runner() does.
+        shape.sqpoll = scene_.ring.sqpoll;
+        // As ring_setup_for() and make_uring_runner() do.
+        if (shape.sqpoll)
+            shape.defer_taskrun = shape.coop_taskrun = false;
         if (shape.one_thread && !ring.can_enable())
             shape.single_issuer = shape.defer_taskrun = false;
         const bool asks_for_issuer = shape.single_issuer;
+        const bool asks_to_defer = shape.defer_taskrun;
         if (const int rc = ioengine::set_up_ring(ring, shape); rc != 0) {
             ioengine::fill_error(error, ioengine::ErrorCode::system, -rc, "io_uring_setup failed",
                                  ioengine::uring_setup_hint(-rc));
@@ -209,7 +213,7 @@ class Setup {
         if ((shape.submit_all != scene_.knows_submit_all && scene_.knows_sized_cq) ||
             (shape.one_thread && scene_.knows_sized_cq && scene_.knows_submit_all &&
              (shape.single_issuer != (asks_for_issuer && scene_.knows_single_issuer) ||
-              shape.defer_taskrun != (asks_for_issuer && scene_.knows_defer_taskrun))))
+              shape.defer_taskrun != (asks_to_defer && scene_.knows_defer_taskrun))))
             fail("a ring forgoes what the kernel knows, or has what it does not know");
         scene_.ring.disabled = shape.one_thread && shape.single_issuer;
         scene_.ring.deferred = scene_.ring.disabled && shape.defer_taskrun;

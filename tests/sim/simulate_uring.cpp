@@ -23,6 +23,7 @@ Outcome simulate_uring(const Scene& scene, SubjectPool& pool, History& history, 
         setup.has_fallocate = drawn.has_fallocate;
         setup.has_sync_file_range = drawn.has_sync_file_range;
         setup.bell_fd = context.bell.fd();
+        setup.sqpoll = drawn.ring.sqpoll;
         setup.submit_counters = &context.submit_counters;
         setup.poll_counters = &context.poll_counters;
         world.files.open_signal(setup.signal_file.fd());

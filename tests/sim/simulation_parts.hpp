@@ -200,7 +200,7 @@ bool Simulation<D>::can_run(std::size_t actor) const {
     case kDriver:
         return driving_ && driving_->runnable();
     case kKernel:
-        return next_moment_ns() != world_.kNever;
+        return next_moment_ns() != world_.kNever || world_.has_entries();
     case kSink:
         return sink_.runnable();
     case kWaiting:
@@ -226,7 +226,10 @@ void Simulation<D>::run(std::size_t actor) {
         driving_->act(nested_);
         break;
     case kKernel:
-        world_.advance_to(next_moment_ns());
+        if (world_.has_entries() && (next_moment_ns() == world_.kNever || random_.coin()))
+            world_.take_entries();
+        else
+            world_.advance_to(next_moment_ns());
         break;
     case kSink:
         sink_.act();
@@ -299,7 +302,7 @@ void Simulation<D>::driver_does_not_sleep_over_work() const {
         return;
     // Called, and to hear of it: the bell is watched, or has been heard.
     if (!context_.submitter.announced()) {
-        if (!world_.watches() && world_.next_due_ns() == world_.kNever)
+        if (!world_.watches() && world_.next_due_ns() == world_.kNever && !world_.has_entries())
             fail("a wake-up was lost: the bell has rung, and the kernel does not watch it");
         return;
     }
@@ -380,8 +383,10 @@ void Simulation<D>::watch() {
         auto& simulation = *static_cast<Simulation*>(self);
         Subject* const subject = simulation.subject_of(operation.token);
         operation.subject = subject;
-        operation.by_user = simulation.user_hands_over_;
-        if (subject != nullptr && simulation.submitter_.has_cancelled())
+        // What the kernel's thread takes is that thread's, and it takes it when it likes.
+        const bool at_once = !simulation.scene_.ring.sqpoll;
+        operation.by_user = simulation.user_hands_over_ && at_once;
+        if (subject != nullptr && simulation.submitter_.has_cancelled() && at_once)
             fail("request #%llu is given to the kernel after everything was cancelled",
                  static_cast<unsigned long long>(subject->number));
         if (subject == nullptr) {

@@ -444,9 +444,13 @@ TEST_CASE("whatever other flag is missing, IOPOLL is not lost with it",
 }
 
 TEST_CASE("contexts that poll share one thread of the kernel's", "[iopoll][ring_modes][G9]") {
-    in_each_way([](const Options& asked) {
+    if (test::is_disabled("attach_wq"))
+        SKIP_TEST("attach_wq is switched off: Options::ring_of is refused");
+    bool has_sqpoll = false;
+    in_each_way([&has_sqpoll](const Options& asked) {
         if (asked.ring != RingMode::iopoll_sqpoll)
             return;
+        has_sqpoll = true;
         const auto wait_for_sq_threads = [](std::size_t count) {
             test::wait_until([count] { return test::threads_named("iou-sqp").size() == count; },
                              "waiting for the kernel's threads to come or go");
@@ -465,6 +469,8 @@ TEST_CASE("contexts that poll share one thread of the kernel's", "[iopoll][ring_
         require_reads(second, blocks, blocks.file.direct_fd());
         REQUIRE(second.shutdown().clean);
     });
+    if (!has_sqpoll)
+        SKIP_TEST("SQPOLL is switched off, or cannot be had here");
 }
 
 TEST_CASE("a device with poll queues is polled, for reads and writes, and the data is right",

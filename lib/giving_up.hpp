@@ -44,28 +44,26 @@ bool end_unsent(IoSharedContext& context, Role& role, std::int64_t result, Match
     return role.set_aside.remove_if(matches, end) != 0 || left_queue;
 }
 
-// Asks for a slot's request. False: the kernel could not be asked now.
-template <Driver D>
-bool ask_for(D& driver, typename D::Slot& slot, Asked what) {
+// Asks for a slot's request. Once the kernel could not be asked for one, it is not tried with the
+// others: the next step does, see ask_on().
+template <Driver D, class Role>
+void ask_for(Role& role, D& driver, typename D::Slot& slot, Asked what) {
     // relaxed: only this role says it. A deadline counts for more: it may be told early.
     if (slot.asked.load(std::memory_order_relaxed) < what)
         driver.slots().ask(slot, what);
     // acquire: pairs with the poll role's stores. One that it holds it sees to, or sends back.
-    if (!slot.label.cancel_sent &&
-        slot.state.load(std::memory_order_acquire) == SlotState::in_kernel)
-        slot.label.cancel_sent = driver.cancel(slot);
-    else
-        return true;
-    return slot.label.cancel_sent;
+    if (slot.label.cancel_sent ||
+        slot.state.load(std::memory_order_acquire) != SlotState::in_kernel)
+        return;
+    slot.label.cancel_sent = !role.asks_on && driver.cancel(slot);
+    role.asks_on |= !slot.label.cancel_sent;
 }
 
-// True: everything that the order covers has been asked for.
 template <Driver D, class Role>
-bool carry_out(IoSharedContext& context, Role& role, D& driver, const CancelOrder& order) {
+void carry_out(IoSharedContext& context, Role& role, D& driver, const CancelOrder& order) {
     end_unsent(context, role, result_of(Asked::cancelled), [&order](const Request& request) {
         return order.covers({&request, request.fd, request.queue, stamp::generation_of(request)});
     });
-    bool all_asked = true;
     for (std::uint32_t i = 0; i < driver.slots().depth(); ++i) {
         auto& slot = driver.slots().at(i);
         if (slot.state.load(std::memory_order_acquire) == SlotState::free)  // see ask_for()
@@ -76,47 +74,37 @@ bool carry_out(IoSharedContext& context, Role& role, D& driver, const CancelOrde
         if (order.covers({is_one ? label.request : nullptr,
                           label.fd.load(std::memory_order_relaxed),
                           label.channel.load(std::memory_order_relaxed), label.generation}))
-            all_asked &= ask_for(driver, slot, Asked::cancelled);
+            ask_for(role, driver, slot, Asked::cancelled);
     }
-    return all_asked;
 }
 
-// Orders, in the state they are in. True if there was any.
+// True if there was any.
 template <Driver D, class Role>
 bool carry_out_orders(IoSharedContext& context, Role& role, D& driver) {
-    CancelOrder* orders = context.cancel_orders.take_all();
-    const bool any = orders != nullptr;
-    while (orders != nullptr) {
-        CancelOrder* const order = orders;
-        orders = order->next;
-        order->next = std::exchange(role.orders, order);
-    }
-    // Those that could not be carried out stay.
-    for (CancelOrder** place = &role.orders; *place != nullptr;) {
-        CancelOrder* const order = *place;
-        if (carry_out(context, role, driver, *order)) {
-            *place = order->next;
-            delete order;
-        } else {
-            place = &order->next;
-        }
-    }
-    return any;
+    CancelOrder* const orders = context.cancel_orders.take_all();
+    for (const CancelOrder* order = orders; order != nullptr; order = order->next)
+        carry_out(context, role, driver, *order);
+    CancelOrders::discard(orders);
+    return orders != nullptr;
 }
 
-// What is asked of an entry that the kernel does not have, or by one that is withdrawn, comes to
-// nothing: it is asked again once a submit call has taken everything.
+// For the slots that the kernel could not be asked for; and, `again`, for all that it was. What is
+// asked of an entry that the kernel does not have, or by one that is withdrawn, comes to nothing:
+// it is asked again once a submit call has taken everything.
 template <Driver D, class Role>
-void ask_again(Role& role, D& driver) {
-    role.asks_again = false;
+void ask_on(Role& role, D& driver, bool again) {
+    role.asks_on = false;
+    if (again)
+        role.asks_again = false;
     for (std::uint32_t i = 0; i < driver.slots().depth(); ++i) {
         auto& slot = driver.slots().at(i);
         const Asked asked = slot.asked.load(std::memory_order_relaxed);  // this role's word
         if (asked == Asked::nothing ||
             slot.state.load(std::memory_order_acquire) == SlotState::free)  // see ask_for()
             continue;
-        slot.label.cancel_sent = false;
-        role.asks_again |= !ask_for(driver, slot, asked);
+        if (again)
+            slot.label.cancel_sent = false;
+        ask_for(role, driver, slot, asked);
     }
 }
 
@@ -124,15 +112,15 @@ void ask_again(Role& role, D& driver) {
 // pushed before.
 template <Driver D, class Role>
 bool time_out(Role& role, D& driver, typename D::Slot& slot, bool all_taken) {
-    const bool asked = ask_for(driver, slot, Asked::timed_out);
+    ask_for(role, driver, slot, Asked::timed_out);
     if (!slot.label.tells_early)
-        return asked;
+        return true;
     if (!all_taken)
         return false;
     slot.label.tells_early = false;
     driver.slots().note_late(slot);
     role.published = true;
-    return asked;
+    return true;
 }
 
 // Requests that are late, if there can be any. True if one was found.
@@ -176,10 +164,10 @@ bool time_out_late_ones(IoSharedContext& context, Role& role, D& driver) {
 // True if there was anything to give up.
 template <Driver D, class Role>
 bool give_up_some(IoSharedContext& context, Role& role, D& driver) {
-    if (role.asks_again && role.attempts == 0)
-        ask_again(role, driver);
-    const bool ordered = (role.orders != nullptr || context.cancel_orders.any()) &&
-                         carry_out_orders(context, role, driver);
+    const bool again = role.asks_again && role.attempts == 0;
+    if (again || role.asks_on)
+        ask_on(role, driver, again);
+    const bool ordered = context.cancel_orders.any() && carry_out_orders(context, role, driver);
     const bool found = time_out_late_ones(context, role, driver) || ordered;
     role.asks_again |= found && role.attempts != 0;
     return found;

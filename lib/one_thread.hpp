@@ -89,7 +89,7 @@ class OneThread {
         return !context_.bell.wants_arming() && context_.ready.empty() && !submit_.published &&
                submit_.set_aside.empty() && context_.backlog() == 0 &&
                !driver_.slots().has_continuation() && !driver_.slots().has_put_off() &&
-               submit_.orders == nullptr && !submit_.asks_again &&
+               !submit_.asks_on && !submit_.asks_again &&
                context_.deadlines.nearest() == Deadlines::kNever &&
                !closing.draining.load(std::memory_order_seq_cst) &&  // [model: one-4]
                !closing.cancelling.load(std::memory_order_acquire);

@@ -34,14 +34,11 @@ struct SubmitRole {
     std::uint64_t reaped_before = 0;  // poll counter at the last attempt: any progress since?
     bool published = false;  // something lies on the ready list that the poller may sleep over
     bool leave_sent = false;
-    bool cancel_sent = false;
-    CancelOrder* orders = nullptr;  // for which there was no room yet
-    bool asks_again = false;        // see steps::ask_again()
-
-    SubmitRole() noexcept = default;
-    SubmitRole(const SubmitRole&) = delete;
-    SubmitRole& operator=(const SubmitRole&) = delete;
-    ~SubmitRole() { CancelOrders::discard(orders); }
+    // Of everything, at the end: is the kernel asked to give it back?
+    enum class CancelAll : std::uint8_t { no, for_some, yes };
+    CancelAll cancels_all = CancelAll::no;
+    bool asks_on = false;     // see steps::ask_on()
+    bool asks_again = false;  // likewise
 };
 
 // The submit role, with who holds it: its own thread, or for a step whoever borrows it.
@@ -265,14 +262,24 @@ void cancel_everything(IoSharedContext& context, SubmitRole& role, D& driver, Gi
         give_up(*slot, -ECANCELED);
     while (auto* slot = driver.slots().next_put_off(UINT64_MAX))
         give_up(*slot, -ECANCELED);
-    if (role.cancel_sent)
+    using CancelAll = SubmitRole::CancelAll;
+    if (role.cancels_all == CancelAll::yes)
         return;
-    driver.abandon(give_up, -ECANCELED);
-    role.cancel_sent = true;
-    for (std::uint32_t i = 0; i < driver.slots().depth(); ++i)
+    if (driver.abandon(give_up, -ECANCELED))
+        role.cancels_all = CancelAll::no;  // some of it was withdrawn
+    const bool begins = role.cancels_all == CancelAll::no;
+    role.cancels_all = CancelAll::yes;
+    for (std::uint32_t i = 0; i < driver.slots().depth(); ++i) {
+        auto& slot = driver.slots().at(i);
         // relaxed: a slot that completes meanwhile is not harmed by a late cancellation.
-        if (driver.slots().at(i).state.load(std::memory_order_relaxed) == SlotState::in_kernel)
-            role.cancel_sent &= driver.cancel(driver.slots().at(i));
+        if (slot.state.load(std::memory_order_relaxed) != SlotState::in_kernel)
+            continue;
+        // After one for which there is no room the others wait for the next step.
+        slot.label.cancel_sent = (slot.label.cancel_sent && !begins) ||
+                                 (role.cancels_all == CancelAll::yes && driver.cancel(slot));
+        if (!slot.label.cancel_sent)
+            role.cancels_all = CancelAll::for_some;
+    }
 }
 
 // Slots that a short transfer or a passing error sends to the kernel again, before any new work.
@@ -447,7 +454,7 @@ SubmitOutcome submit_step(
     }
 
     const auto cancel_withdrawn = [&role] {
-        role.cancel_sent = false;
+        role.cancels_all = SubmitRole::CancelAll::no;
         role.asks_again = true;
     };
     const auto hand_over = [&] {
@@ -498,7 +505,7 @@ SubmitOutcome submit_step(
                                 (context.backlog() != 0 || slots.has_continuation() ||
                                  slots.has_put_off() || !role.set_aside.empty());
     if (waits_for_room || context.nudge.owed() || context.bell.wants_arming() ||
-        (cancelling && !role.cancel_sent) || role.orders != nullptr ||
+        (cancelling && role.cancels_all != SubmitRole::CancelAll::yes) || role.asks_on ||
         (role.asks_again && role.attempts == 0) ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);  // [model: one-5]

@@ -347,6 +347,30 @@ TEST_EACH_BACKEND("what waits to be carried on and is given up never goes to the
     }
 }
 
+TEST_CASE("with a ring that is full a step tries once to make room for cancellations",
+          "[fault][steps][cancel][H6][G3]") {
+    test::require_backend(Backend::uring);
+    constexpr std::uint32_t kDepth = 14;  // two places less than the ring has
+    const test::PatternFile file(kDepth, 82);
+    test::FaultPlan plan;
+    test::Reads reads(file, kDepth);
+    test::with_rig(Backend::uring, kDepth, plan, [&](auto& rig) {
+        plan.fail_submit(every(), EAGAIN);
+        accept_all(rig, reads);
+        rig.submit_step();
+        const std::uint64_t calls = plan.submit_calls();
+        rig.context.cancel(std::make_unique<CancelOrder>());
+        for (std::uint64_t step = 1; step <= 5; ++step) {
+            REQUIRE(rig.submit_step().limit_ns != EventCount::kNoLimit);
+            REQUIRE(plan.submit_calls() <= calls + 2 * step);
+        }
+        plan.calm();
+        rig.run_until_quiet();
+        for (std::uint32_t i = 0; i < kDepth; ++i)
+            REQUIRE((reads.right(i) || reads.result(i).raw() == -ECANCELED));
+    });
+}
+
 TEST_EACH_BACKEND("no more requests than there are slots are ever with the kernel",
                   "[fault][steps][D3][A7]") {
     constexpr std::size_t kCount = 60;

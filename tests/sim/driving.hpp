@@ -99,6 +99,16 @@ class DrivingThread {
         at_.context.drive_no_more();
         on_stack_ = false;
     }
+    // As OneThreadRunner::visit(), which goes by the thread that it is on: see act(). False: nobody
+    // comes any more.
+    bool visit(ioengine::Errand& errand) {
+        if (at_.context.drives_here() || !is_driver_)
+            return runner_.visit(errand, true) == ioengine::ErrorCode::none;
+        if (!at_.context.errands.post(errand))
+            return false;
+        at_.context.wake_urgently();
+        return true;
+    }
     // All threads have left: the closer's part.
     void finish() { runner_.finish(); }
 

@@ -26,6 +26,11 @@ const char* wording(Event event) noexcept {
                " (fd %" PRId64 ")";
     case Event::waits_for_space:
         return "user: request #%" PRIu64 " waits for a place in its queue";
+    case Event::registered:
+        return "user: registers %" PRIu64 " (0: buffers, 1: files: %" PRId64
+               "), not in force for code %" PRId64;
+    case Event::unregistered:
+        return "user: unregisters %" PRIu64 " (0: buffers, 1: files: %" PRId64 ")";
     case Event::submit_step:
         return "submitter: step, moved %" PRIu64 ", wants %" PRId64 ", limit %" PRId64 " ns";
     case Event::submitter_parks:

@@ -19,6 +19,8 @@ enum class Event : std::uint8_t {
     told,
     ordered,
     waits_for_space,
+    registered,
+    unregistered,
     // the engine's threads
     submit_step,
     submitter_parks,

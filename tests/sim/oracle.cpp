@@ -27,6 +27,7 @@ void Oracle::accepted(Subject& subject, bool drivers, bool silent) {
     subject.is_drivers = drivers;
     subject.is_silent = silent;
     silent_ += silent ? 1 : 0;
+    registered_ += subject.buffer_index != 0 ? 1 : 0;
     subject.state = Subject::State::engine;
     subject.number = ++accepted_;
     subject.queue_number = ++accepted_in_[index(subject.queue)];

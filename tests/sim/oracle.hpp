@@ -77,6 +77,8 @@ class Oracle {
     std::uint64_t noticed_count() const noexcept { return noticed_; }
     std::uint64_t outstanding() const noexcept { return accepted_ - noticed_; }
     std::uint64_t failed_count() const noexcept { return failed_; }
+    // That name registered buffers or files.
+    std::uint64_t registered_count() const noexcept { return registered_; }
     // The channel's queue is not at its limit.
     bool room(ioengine::Channel channel) const noexcept {
         return waiting(channel) < scene_.config.queue_limit && !cancelling_;
@@ -115,6 +117,7 @@ class Oracle {
     std::uint64_t accepted_ = 0;
     std::uint64_t noticed_ = 0;
     std::uint64_t failed_ = 0;
+    std::uint64_t registered_ = 0;
     std::uint64_t cancelled_ = 0;
     std::uint64_t timed_out_ = 0;
     std::uint64_t silent_ = 0;  // of the outstanding ones

@@ -122,6 +122,9 @@ RunTotals run(const RunOptions& options) {
             totals.simulations += 1;
             totals.requests += outcome.requests;
             totals.requests_of[static_cast<std::size_t>(scene.threading)] += outcome.requests;
+            if (scene.backend == Backend::uring && scene.ring.sqpoll)
+                totals.sqpoll_requests += outcome.requests;
+            totals.registered_requests += outcome.registered_requests;
             totals.failed_requests += outcome.failed_requests;
             totals.ticks += outcome.ticks;
             mix(totals.digest, outcome.digest);
@@ -191,6 +194,9 @@ void print_totals(const RunTotals& totals) {
     for (const auto threading : kThreadings)
         std::printf("  %s: %" PRIu64 " requests\n", threading_name(threading),
                     totals.requests_of[static_cast<std::size_t>(threading)]);
+    std::printf("  with SQPOLL: %" PRIu64 " requests\n", totals.sqpoll_requests);
+    std::printf("  with registered buffers or files: %" PRIu64 " requests\n",
+                totals.registered_requests);
     std::printf("digest %016" PRIx64 "\n", totals.digest);
     const char* group = "";
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i) {

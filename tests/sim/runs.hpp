@@ -36,6 +36,8 @@ struct RunTotals {
     std::uint64_t refused_setups = 0;  // no simulation came of them
     std::uint64_t requests = 0;
     std::array<std::uint64_t, 3> requests_of{};  // by Threading
+    std::uint64_t sqpoll_requests = 0;
+    std::uint64_t registered_requests = 0;  // that name registered buffers or files
     std::uint64_t failed_requests = 0;
     std::uint64_t ticks = 0;
     std::uint64_t digest = 0;  // of all histories in order

@@ -122,6 +122,16 @@ void draw_ring_mode(Scene& scene, SimRandom& random) {
     scene.ring.sqpoll = random.chance(300'000);
 }
 
+void draw_registered(Scene& scene, SimRandom& random) {
+    if (random.coin())
+        return;
+    scene.config.registered_buffers = random.pick({0u, 1u, 3u, 20u});
+    scene.config.registered_files = random.pick({0u, 1u, 3u, 20u});
+    scene.registers_ppm = random.pick({2'000u, 50'000u, 300'000u});
+    scene.names_registered_ppm = random.pick({100'000u, 900'000u});
+    scene.tables_refuse_ppm = random.pick({0u, 100'000u});
+}
+
 }  // namespace
 
 const char* threading_name(ioengine::Threading threading) noexcept {
@@ -170,6 +180,7 @@ Scene draw_scene(std::uint64_t seed, Backend backend) {
     draw_setup(scene, random);
     draw_threading(scene, random);
     draw_ring_mode(scene, random);
+    draw_registered(scene, random);
     return scene;
 }
 

@@ -63,6 +63,9 @@ struct Scene {
     std::uint32_t merges_ppm = 0;            // several are submitted to go as one
     std::uint32_t cancels_ppm = 0;           // an order to cancel, in place of a submission
     std::uint32_t deadlines_ppm = 0;         // a request has a deadline, half of them early results
+    std::uint32_t registers_ppm = 0;         // buffers or files are registered, or unregistered
+    std::uint32_t names_registered_ppm = 0;  // a request names some that are, or were
+    std::uint32_t tables_refuse_ppm = 0;     // the kernel's tables take a part, or nothing
     std::uint32_t thinks_ppm = 0;            // the user pauses, so that all may fall asleep
 
     // chance in the order of things

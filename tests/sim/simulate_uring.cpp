@@ -26,8 +26,14 @@ Outcome simulate_uring(const Scene& scene, SubjectPool& pool, History& history, 
         setup.sqpoll = drawn.ring.sqpoll;
         setup.submit_counters = &context.submit_counters;
         setup.poll_counters = &context.poll_counters;
+        setup.registered = &context.registered;
+        setup.buffer_places = drawn.config.registered_buffers;
+        setup.file_places = drawn.config.registered_files;
         world.files.open_signal(setup.signal_file.fd());
-        return std::make_unique<Driver>(ioengine::SimUring(world, drawn.ring), std::move(setup));
+        ioengine::SimUring ring(world, drawn.ring);
+        ring.make_table(ioengine::TableKind::buffers, setup.buffer_places, true);
+        ring.make_table(ioengine::TableKind::files, setup.file_places, true);
+        return std::make_unique<Driver>(std::move(ring), std::move(setup));
     };
     return std::make_unique<Simulation<Driver>>(scene, pool, history, verbose, make)->run();
 }

@@ -19,6 +19,7 @@
 #include "tests/sim/failure.hpp"
 #include "tests/sim/history.hpp"
 #include "tests/sim/oracle.hpp"
+#include "tests/sim/places.hpp"
 #include "tests/sim/roles.hpp"
 #include "tests/sim/scene.hpp"
 #include "tests/sim/simulate.hpp"
@@ -54,7 +55,8 @@ class Simulation {
           contents_(world_, random_), sink_(scene_, history, random_.next()),
           context_(config(), log_), made_(make(scene_, world_, with_bell())), driver_(made_.get()),
           oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
-          user_(scene_, world_, context_, entrance_, contents_, oracle_, pool, history,
+          places_(scene_, world_, context_, contents_, pool, history, random_.next()),
+          user_(scene_, world_, context_, entrance_, contents_, places_, oracle_, pool, history,
                 random_.next()),
           closer_(context_, world_, oracle_, history),
           submitter_(context_, world_, history, *driver_, side_),
@@ -78,6 +80,7 @@ class Simulation {
             driving_.emplace(
                 DrivingSetting{scene_, context_, entrance_, world_, history, oracle_, pool, user_},
                 std::move(made_), random_.next());
+        serve_places();
     }
 
     Outcome run() {
@@ -89,6 +92,7 @@ class Simulation {
         return {history_.digest(),
                 oracle_.accepted_count(),
                 oracle_.failed_count(),
+                oracle_.registered_count(),
                 ticks_,
                 world_.faults().rules_obeyed(),
                 world_.faults().counts()};
@@ -140,6 +144,7 @@ class Simulation {
     }
     ioengine::ContextConfig config();
     ioengine::IoSharedContext& with_bell();
+    void serve_places();
     void watch();
     // Null for the engine's own signals.
     Subject* subject_of(std::uint64_t token);
@@ -164,6 +169,7 @@ class Simulation {
     D* const driver_;
     Oracle::Members merged_;  // of the slot that was asked for last
     Oracle oracle_;
+    Places places_;
     User user_;
     Closer closer_;
     ioengine::SubmitSide side_;

@@ -80,6 +80,7 @@ void Simulation<D>::without_faults() {
         if (driver_->slots().available() != scene_.config.depth)
             fail("only %zu of %u slots are free while nothing is in flight",
                  driver_->slots().available(), scene_.config.depth);
+        places_.check_quiet();
         closer_.begin(world_.kNever);
     }
 }
@@ -112,6 +113,7 @@ void Simulation<D>::end() {
         fail("the engine's threads have left while a delivery is still to be run");
     if (!driver_->slots().all_free())
         fail("a slot is not free at the end");
+    places_.end();
     if (driving_)
         driving_->finish();
     else
@@ -360,6 +362,28 @@ ioengine::ContextConfig Simulation<D>::config() {
         config.sink_user = &sink_;
     }
     return config;
+}
+
+// As OneThreadRunner::visit() and Runner::visit() do it.
+template <ioengine::Driver D>
+void Simulation<D>::serve_places() {
+    using ioengine::Errand;
+    Places::Kernel kernel;
+    kernel.user = this;
+    kernel.update = [](void* self, ioengine::TableKind kind, std::uint32_t first,
+                       const ioengine::TableItem* items, std::uint32_t count) {
+        return static_cast<Simulation*>(self)->driver_->update_table(kind, first, items, count);
+    };
+    kernel.visit = [](void* self, Errand& errand) {
+        auto& simulation = *static_cast<Simulation*>(self);
+        if (simulation.driving_)
+            return simulation.driving_->visit(errand);
+        errand.done(errand, true);
+        return true;
+    };
+    kernel.buffer_places = driver_->table_places(ioengine::TableKind::buffers);
+    kernel.file_places = driver_->table_places(ioengine::TableKind::files);
+    places_.serve(kernel);
 }
 
 template <ioengine::Driver D>

@@ -49,6 +49,7 @@ struct Subject : ioengine::Request {
     std::uint64_t queue_number = 0;   // as accepted in its channel
     bool is_drivers = false;          // the thread that drives the context has submitted it
     bool may_be_cancelled = false;    // an order covers it
+    bool refused_rightly = false;     // it named what is not registered
     bool told_early = false;          // its result, and the kernel may have its buffer still
     std::uint64_t patience_seen = 0;  // how often the engine had lost patience before
 
@@ -103,6 +104,9 @@ class SubjectPool {
     // Null if none is idle.
     Subject* take() noexcept;
     void give(Subject& subject) noexcept;
+    // Of all of them.
+    unsigned char* memory() const noexcept { return memory_.get(); }
+    std::size_t bytes() const noexcept { return subjects_.size() * Subject::kMemory; }
     Subject& at(std::size_t i) noexcept { return *subjects_[i]; }
     // Fails if an idle request was touched.
     void check_idle() const noexcept;

@@ -55,6 +55,8 @@ void User::act() {
     }
     if (random_.chance(scene_.cancels_ppm))
         cancel();
+    else if (random_.chance(scene_.registers_ppm))
+        places_.act();
     else if (random_.chance(scene_.merges_ppm))
         submit_neighbours();
     else
@@ -101,7 +103,7 @@ Acceptance User::try_submit(std::vector<Subject*>& subjects) {
 // Now and then there is no memory for a block of the queue, if it needs one.
 template <class Submit>
 Acceptance User::enter(std::vector<Subject*>& subjects, Submit&& submit) {
-    Pushing mine{subjects, context_.drives_here()};
+    Pushing mine{subjects, places_.are_wrong(*subjects.front()), context_.drives_here()};
     Pushing* const outer = std::exchange(pushing_, &mine);  // a callback may come in between
     const bool scarce = !short_of_memory_ && world_.faults().strikes(Fault::allocation_fails);
     Acceptance acceptance;
@@ -115,6 +117,11 @@ Acceptance User::enter(std::vector<Subject*>& subjects, Submit&& submit) {
     } else {
         acceptance = submit();
     }
+    if (mine.is_wrong && acceptance.code() != ErrorCode::shutting_down &&
+        acceptance.code() != ErrorCode::invalid_argument)
+        fail("a request names what is not registered, and is not refused: code %d",
+             static_cast<int>(acceptance.code()));
+    subjects.front()->refused_rightly = mine.is_wrong;
     if (acceptance)
         push_succeeded();
     if (acceptance)
@@ -133,7 +140,13 @@ void User::submit_own(ioengine::SimRandom& random, std::uint32_t& word, std::uin
         subject->complete = nullptr;
         subject->flags = subject->asked_flags;  // nobody to be told early
     }
-    if (!entrance_.submit_counted(*subject, Channel::automatic, word, &staged)) {
+    const bool is_wrong = places_.are_wrong(*subject);
+    if (const Acceptance acceptance =
+            entrance_.submit_counted(*subject, Channel::automatic, word, &staged);
+        !acceptance || is_wrong) {
+        if (acceptance || (acceptance.code() == ErrorCode::invalid_argument && !is_wrong))
+            fail("a request that names registered ones is answered with code %d",
+                 static_cast<int>(acceptance.code()));
         forget(*subject);
         return;
     }
@@ -195,7 +208,8 @@ void User::submit_neighbours() {
     if (acceptance)
         return;
     if (acceptance.code() != ErrorCode::shutting_down &&
-        acceptance.code() != ErrorCode::queue_full && acceptance.code() != ErrorCode::no_memory)
+        acceptance.code() != ErrorCode::queue_full && acceptance.code() != ErrorCode::no_memory &&
+        !(acceptance.code() == ErrorCode::invalid_argument && subjects.front()->refused_rightly))
         fail("requests that go as one are refused with code %d",
              static_cast<int>(acceptance.code()));
     // They are the user's again, each by itself.
@@ -232,6 +246,10 @@ void User::refused(Subject& subject, ErrorCode code, std::uint32_t seen, bool in
     }
     case ErrorCode::no_memory:
         break;  // looked at in push()
+    case ErrorCode::invalid_argument:
+        if (!subject.refused_rightly)
+            fail("a well-formed request is refused as invalid");
+        break;
     default:
         fail("a well-formed request is refused with code %d", static_cast<int>(code));
     }

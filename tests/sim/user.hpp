@@ -9,6 +9,7 @@
 #include "tests/sim/contents.hpp"
 #include "tests/sim/history.hpp"
 #include "tests/sim/oracle.hpp"
+#include "tests/sim/places.hpp"
 #include "tests/sim/scene.hpp"
 #include "tests/sim/subject.hpp"
 
@@ -24,10 +25,10 @@ namespace sim {
 class User {
   public:
     User(const Scene& scene, ioengine::SimWorld& world, ioengine::IoSharedContext& context,
-         ioengine::Entrance& entrance, Contents& contents, Oracle& oracle, SubjectPool& pool,
-         History& history, std::uint64_t seed)
+         ioengine::Entrance& entrance, Contents& contents, Places& places, Oracle& oracle,
+         SubjectPool& pool, History& history, std::uint64_t seed)
         : scene_(scene), world_(world), context_(context), entrance_(entrance), contents_(contents),
-          oracle_(oracle), pool_(pool), history_(history), random_(seed) {}
+          places_(places), oracle_(oracle), pool_(pool), history_(history), random_(seed) {}
 
     // Submits until as many requests as this have been accepted, over its whole life.
     void aim_at(std::uint64_t accepted) noexcept { aim_ = accepted; }
@@ -110,6 +111,7 @@ class User {
     ioengine::IoSharedContext& context_;
     ioengine::Entrance& entrance_;
     Contents& contents_;
+    Places& places_;
     Oracle& oracle_;
     SubjectPool& pool_;
     History& history_;
@@ -125,6 +127,7 @@ class User {
     // Inside push().
     struct Pushing {
         std::vector<Subject*>& subjects;
+        bool is_wrong;             // names what is not registered, and must be refused
         bool drivers;              // on the thread that drives the context
         std::uint64_t number = 0;  // of the first of them, once the oracle has been told
     };

@@ -232,6 +232,7 @@ void User::prepare(Subject& subject) noexcept {
         subject.io_priority = last_.priority;
     } else {
         subject.channel = any_channel();
+        places_.lend(subject);
         if (ioengine::moves_bytes(subject.asked) && random_.chance(20'000))
             subject.io_priority = (2 << 13) | 4;  // best effort, level 4: ioprio_set(2)
     }

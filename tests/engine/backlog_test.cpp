@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -160,6 +161,9 @@ void wait_all_at_once(test::Context& io, std::vector<NotedEvent>& events, bool r
 void require_many_through_a_small_ring(const Setting& setting) {
     for (const char* const name : {"IOENGINE_THREADING", "IOENGINE_RING", "IOENGINE_LENDING"})
         ::unsetenv(name);
+    // Else the kernel may make one large page of many small ones, also of those that nobody has
+    // touched, while memory is measured (khugepaged).
+    CHILD_CHECK(::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
     test::deny({{"io_uring_setup", ENOMEM, 0, kRingEntriesMax + 1, true}});
     Options options = options_for(Backend::uring);
     options.depth = kMany;

@@ -22,7 +22,8 @@ bool PlaceTable::take(const TableHandle& handle) noexcept {
     do {
         if (generation_of(seen) != handle.generation)
             return false;
-        // relaxed: the handle brought what it stands for; retire() is a change of the same word.
+        // [model: reg-6] relaxed: the handle brought what it stands for; retire() is a change of
+        // the same word.
     } while (!word.compare_exchange_weak(seen, with_taken(seen, 1), std::memory_order_relaxed));
     return true;
 }
@@ -38,7 +39,8 @@ void PlaceTable::untake(std::uint32_t place) noexcept {
 
 bool PlaceTable::take_here(const TableHandle& handle) noexcept {
     Place* const places = place_list();
-    // relaxed: as in take(). A sweep after a change of the word has seen that, and so does this.
+    // [model: reg-9] relaxed: as in take(). A sweep after a change of the word has seen that, and
+    // so does this.
     if (places == nullptr || handle.place == 0 || handle.place > count_ ||
         generation_of(places[handle.place - 1].word.load(std::memory_order_relaxed)) !=
             handle.generation)
@@ -60,7 +62,7 @@ void PlaceTable::put_back(std::uint32_t place) noexcept {
 
 bool PlaceTable::is_held(std::uint32_t place) const noexcept {
     const Count& count = counts_[place - 1];
-    // acquire: pairs with untake() and put_back().
+    // [model: reg-1] acquire: pairs with untake() and put_back().
     const auto taken = static_cast<std::uint32_t>(at(place).word.load(std::memory_order_acquire));
     return taken + count.own_taken.load(std::memory_order_relaxed) !=
            count.done.load(std::memory_order_acquire);
@@ -101,7 +103,7 @@ bool PlaceTable::retire(const TableHandle& handle) noexcept {
     do {
         if (generation_of(seen) != handle.generation)
             return false;
-        // relaxed: whoever takes it changes the same word, before or not at all.
+        // [model: reg-4] relaxed: whoever takes it changes the same word, before or not at all.
     } while (!word.compare_exchange_weak(seen, seen + kFirstGeneration, std::memory_order_relaxed));
     retired_[retired_count_++] = handle.place;
     return true;
@@ -159,7 +161,7 @@ void RegisteredTables::untake(const Request& request, bool here) noexcept {
 }
 
 void RegisteredTables::tell_of_untaken() noexcept {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with retire()
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // [model: reg-7] pairs with retire()
     if (retiring_.load(std::memory_order_relaxed) != 0)
         send_sweep();
 }
@@ -173,7 +175,7 @@ void RegisteredTables::put_back(const Request& request) noexcept {
 }
 
 void RegisteredTables::look_for_retired() noexcept {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with retire()
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // [model: reg-8] pairs with retire()
     if (retiring_.load(std::memory_order_relaxed) != 0)
         sweep();
 }
@@ -218,7 +220,7 @@ RegisteredTables::Registered RegisteredTables::add(TableKind kind, const TableIt
         if (!has_places)
             std::fill(handles, handles + count, TableHandle());
     }
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with sweep()
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // [model: reg-10] pairs with sweep()
     if (missed_.load(std::memory_order_relaxed))
         sweep();
     return result;
@@ -236,7 +238,8 @@ void RegisteredTables::retire(TableKind kind, const TableHandle* handles,
             sweep_locked();  // without the kernel
     }
     // Now whoever puts one of them back sees that it is retired, or the sweep sees that it is back.
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with put_back() and untake()
+    // [model: reg-5] Pairs with put_back() and untake().
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     if (retiring_.load(std::memory_order_relaxed) != 0)
         send_sweep();
 }
@@ -248,9 +251,11 @@ void RegisteredTables::send_sweep() noexcept {
     kernel_.send(kernel_.user, sweep_);
 }
 
+// Who has the mutex looks at the note when it has unlocked it. The note is left once: who answers
+// another's leaves none, or two could go on for ever.
 void RegisteredTables::sweep() noexcept {
+    missed_.store(true, std::memory_order_relaxed);  // [model: reg-2]
     do {
-        missed_.store(true, std::memory_order_relaxed);
         std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those behind each unlock
         if (!mutex_.try_lock())
             return;

@@ -179,7 +179,8 @@ class RegisteredTables {
         sweep_.owner = this;
         sweep_.done = [](Errand& self, bool runs) noexcept {
             RegisteredTables& tables = *static_cast<Sweep&>(self).owner;
-            // release: what retired places before it was sent again is seen by that one.
+            // [model: reg-3] release: what retired places before it was sent again is seen by that
+            // one.
             tables.sweep_sent_.store(false, std::memory_order_release);
             if (runs)
                 tables.sweep();

@@ -8,7 +8,8 @@
 // allocations. What the kernel does wrong once work is in it: tests/fault, and the simulation.
 //
 // IOENGINE_TEST_NTH=all: every n; otherwise every kStride-th, beginning somewhere else for each
-// script. IOENGINE_TEST_NTH_ONLY="script|backend|threading|failure|n" test-nth "[only]": that one
+// script. IOENGINE_TEST_NTH_SCRIPT=words: the scripts whose names contain them.
+// IOENGINE_TEST_NTH_ONLY="script|backend|threading|failure|n" test-nth "[only]": that one
 // run, in this process.
 
 #include "tests/nth/kernel_calls.hpp"
@@ -272,9 +273,11 @@ class Runs {
 };
 
 std::vector<Case> cases_of(Backend backend, Threading threading, const Way& way) {
+    const char* const wanted = std::getenv("IOENGINE_TEST_NTH_SCRIPT");
     std::vector<Case> cases;
     for (const nth::Script* script = nth::kScripts; script->name != nullptr; ++script)
-        if (script->plays_on(threading))
+        if (script->plays_on(threading) &&
+            (wanted == nullptr || std::strstr(script->name, wanted) != nullptr))
             cases.push_back({script, backend, threading, &way});
     return cases;
 }

@@ -4,8 +4,10 @@
 // leaves it to the stage to judge what came of it. It allocates nothing itself.
 #include "tests/nth/scripts.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <pthread.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -398,6 +400,15 @@ void an_older_ring(Stage& stage) {
     mixed_work(stage, older());
 }
 
+void sqpoll(Stage& stage) {
+    if (stage.backend() == Backend::aio)
+        return create_and_destroy(stage);
+    Options options = with(4);
+    options.ring = ioengine::RingMode::sqpoll;
+    options.sqpoll_idle_ms = 1;
+    mixed_work(stage, options);
+}
+
 // -- giving up ---------------------------------------------------------------------------------
 
 void cancelled(Stage& stage, Context& io) {
@@ -433,6 +444,59 @@ void late(Stage& stage, Context& io) {
     stage.wait(io);
 }
 
+// Told its result early, perhaps, and released later.
+struct Leased {
+    Stage* stage = nullptr;
+    std::size_t i = 0;
+    std::atomic<std::uint32_t> released{0};
+    void operator()(ioengine::IOEvent<Leased>& event) noexcept {
+        if (event.notice() == ioengine::Notice::result)
+            stage->ended(i, event.outcome());
+        else
+            released.fetch_add(1);
+    }
+};
+
+void early_results(Stage& stage) {
+    int pipe[2] = {-1, -1};
+    // AIO would wait for the pipe inside the submit call.
+    if (stage.backend() == Backend::uring && ::pipe(pipe) != 0)
+        return;  // it is among the calls that fail
+    constexpr std::size_t kCount = 5;
+    ioengine::IOEvent<Leased> events[kCount];
+    bool accepted[kCount] = {};
+    if (auto io = stage.create(with(2))) {
+        for (std::size_t i = 0; i < kCount; ++i) {
+            ioengine::IOEvent<Leased>& event = events[i];
+            event.callback.stage = &stage;
+            event.callback.i = i;
+            stage.may_end_with(i, ETIMEDOUT);
+            if (i == 1 && pipe[0] >= 0) {
+                stage.op(i, 1);
+                event.prepare_read(pipe[0], stage.buffer(i), 1, 0);
+            } else {
+                stage.expect_read(i);
+                event.prepare_read(stage.files.source_direct, stage.buffer(i), kBlock, i * kBlock);
+            }
+            event.flags = ioengine::kFlagEarlyResult;
+            if (i % 2 == 0)
+                event.expire_after(1h);
+            else
+                event.expire_after(1ms);
+            accepted[i] = stage.accepted(i, io->submit(event));
+        }
+        stage.wait(*io);
+        if (pipe[1] >= 0)
+            ::close(std::exchange(pipe[1], -1));
+    }
+    for (std::size_t i = 0; i < kCount; ++i)
+        stage.require(events[i].callback.released == (accepted[i] ? 1u : 0u),
+                      "what was accepted is released once");
+    for (const int fd : pipe)
+        if (fd >= 0)
+            ::close(fd);
+}
+
 // -- registered buffers and files --------------------------------------------------------------
 
 void registered(Stage& stage, Context& io) {
@@ -458,6 +522,32 @@ void registered(Stage& stage, Context& io) {
     stage.wait(io);
     reads(stage, io, 12, 2);
     stage.wait(io);
+}
+
+void a_pool(Stage& stage, Context& io) {
+    auto pool = ioengine::BufferPool::create(io, 3, kBlock);
+    stage.granted(pool ? ErrorCode::none : pool.error().code);
+    if (!pool)
+        return;
+    for (std::size_t round = 0; round < 2; ++round) {
+        ioengine::PooledBuffer taken[3];
+        for (std::size_t k = 0; k < 3; ++k) {
+            const std::size_t i = 3 * round + k;
+            taken[k] = pool->take();
+            stage.require(static_cast<bool>(taken[k]), "what was given back can be taken");
+            stage.expect_read(i);
+            Stage::Event& event = stage.event(i);
+            event.prepare_read(stage.files.source_direct, taken[k].data(), kBlock, i * kBlock);
+            event.use(taken[k].handle());
+            stage.accepted(i, io.submit(event));
+        }
+        stage.require(!pool->take(), "no more than there are can be taken");
+        stage.wait(io);
+        for (std::size_t k = 0; k < 3; ++k) {
+            std::memcpy(stage.buffer(3 * round + k), taken[k].data(), kBlock);
+            pool->give(taken[k]);
+        }
+    }
 }
 
 // -- a driver, and others ----------------------------------------------------------------------
@@ -622,6 +712,7 @@ const Script kScripts[] = {
     {"lending none", nobody_lends, On::two_threads},
     {"lending callers", callers_lend, On::two_threads},
     {"an older ring", an_older_ring, On::one_thread},
+    {"SQPOLL", sqpoll},
     {"every feature off", every_feature_off},
     {"workers", through_workers},
     {"a sink", through_a_sink},
@@ -635,7 +726,9 @@ const Script kScripts[] = {
     {"a buffer of the library's", a_buffer_of_ours},
     {"cancelled", on_a_context<cancelled, 2>},
     {"late", on_a_context<late, 2>},
+    {"early results", early_results},
     {"registered", on_a_context<registered, 4>},
+    {"a pool of buffers", on_a_context<a_pool, 2>},
     {"beside: ended", beside_the_driver<ended, 2>, On::caller},
     {"beside: one-call reads", beside_the_driver<one_call_reads, 4>, On::caller},
     {"beside: perform", beside_the_driver<perform, 2>, On::caller},
@@ -643,6 +736,7 @@ const Script kScripts[] = {
     {"beside: cancelled", beside_the_driver<cancelled, 2>, On::caller},
     {"beside: late", beside_the_driver<late, 2>, On::caller},
     {"beside: registered", beside_the_driver<registered, 4>, On::caller},
+    {"beside: a pool of buffers", beside_the_driver<a_pool, 2>, On::caller},
     {"polled: ended", beside_a_poll<ended, 2>, On::caller},
     {"polled: reads and writes", beside_a_poll<direct_reads_and_writes, 4>, On::caller},
     {"polled: an older ring", beside_a_poll_of_an_older_ring, On::caller},

@@ -24,8 +24,7 @@
 // Threads: register and unregister from any, also from callbacks. With Threading::owner and caller
 // the kernel takes it from the driving thread only; registering from another waits until that comes
 // by (Threading::caller: keep it coming by), which a callback on a worker must not: would_deadlock;
-// unregistering never waits. What is registered may
-// outlive its context.
+// unregistering never waits. What is registered may outlive its context.
 #ifndef IOENGINE_REGISTERED_HPP
 #define IOENGINE_REGISTERED_HPP
 

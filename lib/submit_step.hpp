@@ -39,6 +39,7 @@ struct SubmitRole {
     CancelAll cancels_all = CancelAll::no;
     bool asks_on = false;     // see steps::ask_on()
     bool asks_again = false;  // likewise
+    bool is_broken = false;   // it takes no more, said the backend, and has taken nothing since
 };
 
 // The submit role, with who holds it: its own thread, or for a step whoever borrows it.
@@ -472,6 +473,8 @@ SubmitOutcome submit_step(
             cancel_withdrawn();
         if (handed.wake_refused)
             context.bell.disarm();
+        if (handed.count != 0 || handed.broken != 0)
+            role.is_broken = handed.broken != 0;
         outcome.handed += handed.count;
         outcome.moved |= handed.count != 0;
         // Nothing is left over to be tried again; lend_step() goes by that.
@@ -505,8 +508,7 @@ SubmitOutcome submit_step(
                                 (context.backlog() != 0 || slots.has_continuation() ||
                                  slots.has_put_off() || !role.set_aside.empty());
     if (waits_for_room || context.nudge.owed() || context.bell.wants_arming() ||
-        (cancelling && role.cancels_all != SubmitRole::CancelAll::yes) || role.asks_on ||
-        (role.asks_again && role.attempts == 0) ||
+        (cancelling && role.cancels_all != SubmitRole::CancelAll::yes) || steps::must_ask(role) ||
         (!role.leave_sent && context.closing.draining.load(std::memory_order_relaxed)))
         outcome.limit_ns = backoff_ns(0);  // [model: one-5]
     steps::wake_for_put_off(context, driver, outcome);

@@ -43,11 +43,11 @@ void Oracle::submit_called(std::int64_t count, int answer, std::uint64_t reaped)
     else if (answer != -EINTR && (count == 1 || scene_.backend == Backend::uring))
         vain_calls_ = 0;  // refused, and nothing is left over
     // The engine loses patience at the call after the last one, or, if completions were taken
-    // between that call and its look at them, by its count one later than by ours.
+    // between that call and its look at them, by its count one later than by ours; or later still:
+    // calls that were to make room for a cancellation are none of its attempts. What it withdraws
+    // then says that it begins anew.
     if (vain_calls_ >= attempts_max_)
         ++patience_ends_;
-    if (vain_calls_ > attempts_max_)
-        vain_calls_ = 0;
 }
 
 void Oracle::entered(Subject& subject, const SimOperation& operation) {
@@ -210,6 +210,7 @@ void Oracle::withdrawn(Subject& subject) {
         fail("request #%llu is withdrawn from where it is not", number(subject));
     subject.withdrawn = true;
     subject.withdrawn_after = last_submit_answer_;
+    vain_calls_ = 0;
 }
 
 void Oracle::ran_here(Subject& subject, std::int64_t result) {

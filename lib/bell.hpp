@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Bell: how a thread that holds both roles, and sleeps in the kernel for completions, hears of
-// anything else: an eventfd that its own backend watches for it (Signal::wake). Whoever would wake
+// anything else: a pipe that its own backend watches for it (Signal::wake). Whoever would wake
 // a submitter by futex(2) writes to it instead, once for each time that the thread announced its
 // sleep: EventCount::ring_by().
 //

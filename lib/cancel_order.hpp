@@ -45,9 +45,11 @@ struct CancelOrder {
                    subject.channel == one.channel;
         if (kind == Kind::file && subject.fd != fd)
             return false;
-        // The numbers go round.
+        // The numbers go round. What came after the order, and is still here, came soon after it:
+        // at most the queue and all slots full. All else is older, however long it has been here.
+        constexpr std::uint32_t kYounger = 1u << 22;
         const auto place = static_cast<std::size_t>(subject.channel) - 1;
-        return static_cast<std::int32_t>(accepted[place] - subject.generation) >= 0;
+        return subject.generation - accepted[place] - 1 >= kYounger;
     }
 };
 

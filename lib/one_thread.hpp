@@ -13,9 +13,11 @@
 // Why no wake-up is lost: the thread reads the epoch of its event count before it looks at
 // anything, and announces its sleep with that epoch: whatever was notified in between makes the
 // announcement fail. What is notified afterwards rings the bell (lib/bell.hpp), which is armed, or
-// there is a limit. Completions end the sleep by themselves. Nothing else can happen: there is no
-// other thread that reaps, submits or takes requests from the list of those finished without the
-// kernel, so there is nobody to be nudged. The model is tests/models/one_thread.pml.
+// there is a limit. Completions end the sleep by themselves. What the thread drives for, such as
+// the end of requests whose callbacks run elsewhere, is asked for after the announcement as well:
+// whoever brings it about notifies afterwards. Nothing else can happen: there is no other thread
+// that reaps, submits or takes requests from the list of those finished without the kernel, so
+// there is nobody to be nudged. The model is tests/models/one_thread.pml.
 #pragma once
 
 #include "lib/poll_step.hpp"
@@ -41,16 +43,18 @@ class OneThread {
     OneThread(const OneThread&) = delete;
     OneThread& operator=(const OneThread&) = delete;
 
-    // `may_sleep`: without limit, and only as long as there is nothing to do.
-    Next next(bool may_sleep) noexcept {
+    // `may_sleep`: without limit, and only as long as there is nothing to do. `enough`: what it
+    // drives for has come about; then it neither sleeps nor leaves.
+    template <class Enough>
+    Next next(bool may_sleep, Enough&& enough) noexcept {
         awake();
         seen_ = context_.submitter.prepare();
         const bool ran = context_.errands.run();
         const std::uint32_t before = driver_.completions_ready();
-        const SubmitOutcome outcome = submit_step(
-            context_, submit_, driver_, offload_, Holder::sole(), [this, before, may_sleep] {
+        const SubmitOutcome outcome =
+            submit_step(context_, submit_, driver_, offload_, Holder::sole(), [&] {
                 if (may_sleep && before == 0 && driver_.can_sleep_in_submit() &&
-                    nothing_else_to_do() && announce())
+                    nothing_else_to_do() && announce() && !enough())
                     driver_.sleep_in_next_submit();
             });
         // One that was slept for is there in any case.
@@ -60,8 +64,8 @@ class OneThread {
         if (ran || found || (outcome.moved && !nothing_else_to_do()))
             return Next::again;
         if (may_leave(context_, poll_, driver_))
-            return Next::leave;
-        if (!context_.ready.empty() || !announce())
+            return enough() ? Next::again : Next::leave;
+        if (!context_.ready.empty() || !announce() || enough())
             return Next::again;
         limit_ns_ = outcome.limit_ns;
         return Next::sleep;

@@ -138,7 +138,7 @@ class OneThreadRunner final : public DriverRunner<D> {
         };
         if (how == Run::until) {
             if (!left_)
-                step(0);  // even if the limit has passed when the clock is read again
+                step(0, [] { return false; });  // even if the limit has passed by now
             drive([] { return false; }, limit_ns);
         } else {
             report.again_in_ns = once(how == Run::once, found);
@@ -271,7 +271,7 @@ class OneThreadRunner final : public DriverRunner<D> {
             const std::int64_t rest = limit.left_ns();
             if (rest == 0)
                 break;
-            next = step(rest);
+            next = step(rest, enough);
             if (next == Next::sleep)
                 sleep(rest);
         }
@@ -293,10 +293,11 @@ class OneThreadRunner final : public DriverRunner<D> {
         using Next = typename OneThread<D>::Next;
         // Callbacks may keep it busy for ever.
         constexpr int kRoundsMax = 16;
+        const auto enough = [&] { return waits && found(); };
         Next next = Next::again;
         for (int i = 0; next == Next::again && i < kRoundsMax && !left_; ++i) {
-            next = step(waits && !found() ? EventCount::kNoLimit : 0);
-            if (waits && found())
+            next = step(waits && !found() ? EventCount::kNoLimit : 0, enough);
+            if (enough())
                 break;
             if (next == Next::sleep && waits && !found()) {
                 sleep(EventCount::kNoLimit);
@@ -310,12 +311,13 @@ class OneThreadRunner final : public DriverRunner<D> {
         return next == Next::sleep ? watched(steps_.limit_ns()) : kForever;
     }
 
-    typename OneThread<D>::Next step(std::int64_t limit_ns) noexcept {
+    template <class Enough>
+    typename OneThread<D>::Next step(std::int64_t limit_ns, Enough&& enough) noexcept {
         if (unbound_ && context_.closing.draining.load(std::memory_order_seq_cst))
             steps_.leave_without_signal();
         const bool may_sleep =
             limit_ns == EventCount::kNoLimit && !watchdog_.barks() && context_.config.spin_us == 0;
-        const auto next = steps_.next(may_sleep);
+        const auto next = steps_.next(may_sleep, enough);
         if (next == OneThread<D>::Next::leave)
             leave();
         return next;
@@ -339,6 +341,8 @@ class OneThreadRunner final : public DriverRunner<D> {
         context_.errands.close();
         driver_->unbind();
         remind(true);  // its host, who may be told by the next call only
+        // Once more: a thread to come may have this one's address, and asks whether it is over.
+        context_.drive_from_here();
         // release: pairs with the closer's acquire.
         context_.closing.poller_left.store(true, std::memory_order_release);
         context_.closing.submitter_left.store(true, std::memory_order_release);

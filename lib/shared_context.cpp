@@ -66,8 +66,10 @@ Acceptance IoSharedContext::push(Request& request, Channel channel, Push how) no
         tell_of_deadline(deadline_ns);
     if (pushed == RequestQueue::Pushed::full)
         wake_for_work();  // quiet ones may fill it, and their owner be in no hurry
-    if (pushed == RequestQueue::Pushed::no_memory)
+    if (pushed == RequestQueue::Pushed::no_memory) {
         space.notify_urgent();  // the place that was counted is there again
+        wake_urgently();        // a driver that waits for it sleeps elsewhere
+    }
     // The last touch: the context may be closed and gone from here on.
     if (!in_own_callback)
         gate.leave();

@@ -103,9 +103,10 @@ class IoSharedContext {
     void cancel(std::unique_ptr<CancelOrder> order) noexcept;
 
     // With one thread for both roles: is it this one? What it submits takes a shorter way.
-    // relaxed: only this thread can have stored its own address.
+    // Only this thread can have stored its own address; or one whose address it has got, and which
+    // has driven the context to its end. acquire: pairs with drive_from_here(), by that one.
     bool drives_here() const noexcept {
-        return driver_.load(std::memory_order_relaxed) == this_thread();
+        return driver_.load(std::memory_order_acquire) == this_thread();
     }
     bool is_driven() const noexcept { return driver_.load(std::memory_order_relaxed) != nullptr; }
 
@@ -171,7 +172,7 @@ class IoSharedContext {
         for (RequestQueue* queue : {&prio, &read, &write})
             queue->becomes_own();
     }
-    void drive_from_here() noexcept { driver_.store(this_thread(), std::memory_order_relaxed); }
+    void drive_from_here() noexcept { driver_.store(this_thread(), std::memory_order_release); }
     // It ends, and its address may be another's.
     void drive_no_more() noexcept { driver_.store(nullptr, std::memory_order_relaxed); }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // SpscRing: slot numbers from one role to the other. Never full: it is as large as there are slots,
-// and a slot is on at most one list.
+// and a slot lies in it once; or so often that whoever makes it larger can say how often.
 #pragma once
 
 #include "lib/check.hpp"

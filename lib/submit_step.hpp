@@ -326,7 +326,7 @@ bool push_continuations(IoSharedContext& context, D& driver, GiveUp& give_up) {
 }
 
 inline void sleep_at_most(std::uint64_t limit_ns, SubmitOutcome& outcome) noexcept {
-    const auto limit = static_cast<std::int64_t>(limit_ns);
+    const auto limit = static_cast<std::int64_t>(std::min<std::uint64_t>(limit_ns, INT64_MAX));
     if (outcome.limit_ns == EventCount::kNoLimit || outcome.limit_ns > limit)
         outcome.limit_ns = limit;
 }

@@ -69,6 +69,8 @@ inline Acceptance validate(const Request& request) noexcept {
          ((request.buffer_index & Request::kPlaceBits) != 0 && !moves_bytes(request.action))))
         return {ErrorCode::invalid_argument, "registered buffers are for reads and writes, and "
                                              "registered files for requests on a file"};
+    if (request.flags != 0 && !moves_bytes(request.action))
+        return {ErrorCode::invalid_argument, "flags are for reads and writes"};
     if (request.action == IOAction::nop)
         return {};
     if (request.fd < 0)
@@ -84,8 +86,6 @@ inline Acceptance validate(const Request& request) noexcept {
                     "kFlagEarlyResult needs a deadline and a completion function"};
         return validate_transfer(request);
     }
-    if (request.flags != 0)
-        return {ErrorCode::invalid_argument, "flags are for reads and writes"};
     return is_flush(request.action) ? Acceptance() : validate_range(request, request.length);
 }
 

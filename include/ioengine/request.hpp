@@ -163,8 +163,10 @@ struct alignas(64) Request {
     Result outcome() const noexcept { return Result(result); }
     // In a completion function, with kFlagEarlyResult: which of the two entries is this?
     Notice notice() const noexcept {
-        return (flags & kFlagEarlyResult) != 0 && (lease & kLeaseReleased) != 0 ? Notice::released
-                                                                                : Notice::result;
+        return (flags & kFlagEarlyResult) != 0 &&
+                       (__atomic_load_n(&lease, __ATOMIC_RELAXED) & kLeaseReleased) != 0
+                   ? Notice::released
+                   : Notice::result;
     }
 
     // A deadline so long from now. What is still queued then ends with ETIMEDOUT. What is in the

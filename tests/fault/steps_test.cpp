@@ -347,6 +347,32 @@ TEST_EACH_BACKEND("what waits to be carried on and is given up never goes to the
     }
 }
 
+TEST_EACH_BACKEND("a deadline further away than any sleep does not keep the submitter awake",
+                  "[fault][steps][deadline][H12]") {
+    const test::PatternFile file(1, 83);
+    for (const std::uint64_t deadline_ns : {UINT64_MAX, UINT64_MAX - 1, std::uint64_t{1} << 63}) {
+        test::FaultPlan plan;
+        test::Reads reads(file, 1);
+        reads.event(0).deadline_ns = deadline_ns;
+        test::with_rig(backend, 1, plan, [&](auto& rig) {
+            plan.hold(first(1));
+            accept_all(rig, reads);
+            rig.submit_step();
+            const std::int64_t limit_ns = rig.submit_step().limit_ns;
+            REQUIRE((limit_ns == EventCount::kNoLimit || limit_ns > 3'600'000'000'000));
+            plan.release();
+            test::wait_until(
+                [&] {
+                    rig.submit_step();
+                    rig.poll_step();
+                    return reads.tracker().notices() == 1;
+                },
+                "waiting for the request");
+            REQUIRE(reads.right(0));
+        });
+    }
+}
+
 TEST_CASE("with a ring that is full a step tries once to make room for cancellations",
           "[fault][steps][cancel][H6][G3]") {
     test::require_backend(Backend::uring);

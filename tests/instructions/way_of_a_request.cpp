@@ -88,7 +88,7 @@ void drive(std::uint32_t depth, std::uint64_t count) {
     engine.context.drive_from_here();
     OneThread<NullDriver> steps(engine.context, engine.driver, nullptr);
     const Chain chain(engine, depth, count);
-    while (steps.next(true) == OneThread<NullDriver>::Next::again)
+    while (steps.next(true, [] { return false; }) == OneThread<NullDriver>::Next::again)
         continue;
 }
 

@@ -123,6 +123,8 @@ class DrivingThread {
             wakes_at_ns_ = std::min(wakes_at_ns_, at_.world.now_ns() +
                                                       at_.world.faults().random().below(200'000));
         at_.history.add(Event::driver_sleeps, 0, limit_ns);
+        if (waits_ != nullptr && waits_->done() && at_.context.submitter.announced())
+            fail("a wake-up was lost: the driver sleeps over the end of what it waits for");
         pause(State::sleeping);
     }
     void nap(std::int64_t nap_ns) {
@@ -287,7 +289,9 @@ class DrivingThread {
             return;
         again_at_ns_ = at_.world.kNever;
         in_runner_ = true;
+        waits_ = &call;
         const ioengine::ErrorCode code = runner_.wait(call);
+        waits_ = nullptr;
         in_runner_ = false;
         at_.history.add(Event::driver_waited, 0, static_cast<std::int64_t>(code), limit_ns);
         if (code == ioengine::ErrorCode::none ? !call.done() : limit_ns < 0)
@@ -310,6 +314,7 @@ class DrivingThread {
     bool on_stack_ = false;
     bool is_driver_ = false;
     bool in_runner_ = false;
+    const ioengine::WaitCall* waits_ = nullptr;
     bool over_ = false;
     bool idle_ = false;  // nothing has come of the last call
     unsigned depth_ = 0;

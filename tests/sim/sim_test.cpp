@@ -8,6 +8,7 @@
 #include "tests/sim/runs.hpp"
 #include "tests/support/support.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -35,6 +36,10 @@ test::ChildOutcome in_child(const sim::RunOptions& options) {
 std::string digest_in(const std::string& output) {
     const std::size_t at = output.find("digest ");
     return at == std::string::npos ? "" : output.substr(at, 23);
+}
+// Without the warning that ASan begins with, which names the process.
+std::string from_digest(const std::string& output) {
+    return output.substr(std::min(output.find("digest "), output.size()));
 }
 
 }  // namespace
@@ -64,7 +69,7 @@ TEST_CASE("the same seed gives the same history, another seed another one") {
         INFO(first.output);
         REQUIRE(first.exit_code == 0);
         REQUIRE(digest_in(first.output).size() == 23);
-        CHECK(first.output == second.output);
+        CHECK(from_digest(first.output) == from_digest(second.output));
         CHECK(digest_in(other.output) != digest_in(first.output));
     }
 }

@@ -134,6 +134,9 @@ TEST_CASE("flags: known ones on transfers only, append on writes only", "[valida
     request.prepare_fsync(0);
     request.flags = kFlagDsync;
     require_refused(request, "reads and writes");
+    request.prepare_nop();
+    request.flags = kFlagEarlyResult;
+    require_refused(request, "reads and writes");
     request.prepare_fallocate(0, 0, 0, 1);
     request.flags = kFlagNowait;
     require_refused(request, "reads and writes");

@@ -8,8 +8,9 @@
 // that is closed after its last notice, and opened again for something else, is not hit by an order
 // that is still on its way; nor is a request that was submitted again.
 //
-// (A queue that had no memory for a request gives its number out once more. An order that is given
-// at that very moment may spare the request that was accepted last.)
+// (The numbers have 32 bits. A request that has been here for 2^32 others less 2^22 is taken for a
+// younger one, up to 2^32. And a queue that had no memory for a request gives its number out once
+// more: an order that is given at that very moment may spare the request that was accepted last.)
 #pragma once
 
 #include <ioengine/request.hpp>

@@ -88,13 +88,19 @@ bool carry_out_orders(IoSharedContext& context, Role& role, D& driver) {
     return orders != nullptr;
 }
 
-// For the slots that the kernel could not be asked for; and, `again`, for all that it was. What is
-// asked of an entry that the kernel does not have, or by one that is withdrawn, comes to nothing:
-// it is asked again once a submit call has taken everything. A ring that takes nothing any more is
-// left alone until it has taken something: or cancellations would fill it in every step, and what
-// is to be refused would find no room.
+// A ring that takes nothing any more is left alone until it has taken something: or cancellations
+// would fill it in every step, and what is to be refused would find no room.
+template <class Role>
+bool must_ask(const Role& role) noexcept {
+    return !role.is_broken && (role.asks_on || (role.asks_again && role.attempts == 0));
+}
+
+// For the slots that the kernel could not be asked for; or for all that it was. What is asked of an
+// entry that the kernel does not have, or by one that is withdrawn, comes to nothing: it is asked
+// again once a submit call has taken everything.
 template <Driver D, class Role>
-void ask_on(Role& role, D& driver, bool again) {
+void ask_on(Role& role, D& driver) {
+    const bool again = role.asks_again && role.attempts == 0;
     role.asks_on = false;
     if (again)
         role.asks_again = false;
@@ -163,16 +169,11 @@ bool time_out_late_ones(IoSharedContext& context, Role& role, D& driver) {
     return found;
 }
 
-template <class Role>
-bool must_ask(const Role& role) noexcept {
-    return !role.is_broken && (role.asks_on || (role.asks_again && role.attempts == 0));
-}
-
 // True if there was anything to give up.
 template <Driver D, class Role>
 bool give_up_some(IoSharedContext& context, Role& role, D& driver) {
     if (must_ask(role))
-        ask_on(role, driver, role.asks_again && role.attempts == 0);
+        ask_on(role, driver);
     const bool ordered = context.cancel_orders.any() && carry_out_orders(context, role, driver);
     const bool found = time_out_late_ones(context, role, driver) || ordered;
     role.asks_again |= found && role.attempts != 0;

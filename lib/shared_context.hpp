@@ -172,6 +172,7 @@ class IoSharedContext {
         for (RequestQueue* queue : {&prio, &read, &write})
             queue->becomes_own();
     }
+    // release: pairs with drives_here().
     void drive_from_here() noexcept { driver_.store(this_thread(), std::memory_order_release); }
     // It ends, and its address may be another's.
     void drive_no_more() noexcept { driver_.store(nullptr, std::memory_order_relaxed); }

@@ -15,7 +15,7 @@
 //   in_kernel   submit role until its    completed; free, or (merged requests) continuing, if the
 //               call, then the kernel    submit call refused it
 //   completed   poll role                free, continuing
-//   continuing  submit role, once popped in_kernel, before any new work
+//   continuing  submit role, once popped in_kernel, before any new work; free, if it is given up
 //
 // `state` is also what orders the two roles for C++: the way through the kernel is no
 // synchronisation the language knows. The submit role stores in_kernel (release) before the system

@@ -105,7 +105,8 @@ struct FileHandle {
 struct Request;
 
 // Names one submission of a request, for IOContext::cancel(): see Acceptance::handle(). It may
-// outlive the request, and never names a later submission of the same one.
+// outlive the request, and names no later submission of the same one (until its channel has
+// accepted 2^32 more).
 struct RequestHandle {
     const Request* request = nullptr;  // never followed; null: names nothing
     std::uint32_t generation = 0;      // of its channel's submissions
@@ -161,7 +162,8 @@ struct alignas(64) Request {
     static constexpr std::uint16_t kPlaceBits = 0x7FFF;  // in buffer_index: the buffer's place
 
     Result outcome() const noexcept { return Result(result); }
-    // In a completion function, with kFlagEarlyResult: which of the two entries is this?
+    // In a completion function, with kFlagEarlyResult: which of the two entries is this? (The
+    // engine may write another bit of `lease` meanwhile, when the kernel gives the buffer back.)
     Notice notice() const noexcept {
         return (flags & kFlagEarlyResult) != 0 &&
                        (__atomic_load_n(&lease, __ATOMIC_RELAXED) & kLeaseReleased) != 0

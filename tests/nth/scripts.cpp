@@ -15,6 +15,24 @@
 
 namespace nth {
 
+ioengine::Options with(std::uint32_t depth, ioengine::Lending lending) {
+    ioengine::Options options;
+    options.depth = depth;
+    options.queue_limit = 64;
+    options.lending = lending;
+    return options;
+}
+
+void reads(Stage& stage, Context& io, std::size_t first, std::size_t count, bool direct) {
+    for (std::size_t i = first; i < first + count; ++i)
+        stage.accepted(i, io.submit(stage.read(i, direct)));
+}
+
+void writes(Stage& stage, Context& io, std::size_t first, std::size_t count, bool direct) {
+    for (std::size_t i = first; i < first + count; ++i)
+        stage.accepted(i, io.submit(stage.write(i, direct)));
+}
+
 namespace {
 
 using ioengine::Backend;
@@ -26,24 +44,6 @@ using ioengine::IOMergeSubmitter;
 using ioengine::Lending;
 using ioengine::Options;
 using namespace std::chrono_literals;
-
-Options with(std::uint32_t depth, Lending lending = Lending::callbacks) {
-    Options options;
-    options.depth = depth;
-    options.queue_limit = 64;
-    options.lending = lending;
-    return options;
-}
-
-void reads(Stage& stage, Context& io, std::size_t first, std::size_t count, bool direct = false) {
-    for (std::size_t i = first; i < first + count; ++i)
-        stage.accepted(i, io.submit(stage.read(i, direct)));
-}
-
-void writes(Stage& stage, Context& io, std::size_t first, std::size_t count, bool direct = false) {
-    for (std::size_t i = first; i < first + count; ++i)
-        stage.accepted(i, io.submit(stage.write(i, direct)));
-}
 
 // A script on one context with that many slots.
 template <void (*play)(Stage&, Context&), std::uint32_t depth>
@@ -407,147 +407,6 @@ void sqpoll(Stage& stage) {
     options.ring = ioengine::RingMode::sqpoll;
     options.sqpoll_idle_ms = 1;
     mixed_work(stage, options);
-}
-
-// -- giving up ---------------------------------------------------------------------------------
-
-void cancelled(Stage& stage, Context& io) {
-    Acceptance given[6];
-    for (std::size_t i = 0; i < 6; ++i) {
-        stage.may_end_with(i, ECANCELED);
-        given[i] = io.submit(stage.read(i, true));
-        stage.accepted(i, given[i]);
-    }
-    if (given[3])
-        stage.granted(io.cancel(given[3].handle()));
-    stage.granted(io.cancel(stage.files.source_direct));
-    writes(stage, io, 6, 2, true);
-    stage.wait(io);
-    for (std::size_t i = 8; i < 12; ++i)
-        stage.may_end_with(i, ECANCELED);
-    reads(stage, io, 8, 4);
-    stage.granted(io.cancel_all());
-    stage.wait(io);
-}
-
-void late(Stage& stage, Context& io) {
-    for (std::size_t i = 0; i < 6; ++i) {
-        Stage::Event& event = stage.read(i, true);
-        if (i % 3 != 0)
-            stage.may_end_with(i, ETIMEDOUT);
-        if (i % 3 == 0)
-            event.expire_after(1h);
-        else
-            event.expire_after(i % 3 == 1 ? 1ms : 0ms);
-        stage.accepted(i, io.submit(event));
-    }
-    stage.wait(io);
-}
-
-// Told its result early, perhaps, and released later.
-struct Leased {
-    Stage* stage = nullptr;
-    std::size_t i = 0;
-    std::atomic<std::uint32_t> released{0};
-    void operator()(ioengine::IOEvent<Leased>& event) noexcept {
-        if (event.notice() == ioengine::Notice::result)
-            stage->ended(i, event.outcome());
-        else
-            released.fetch_add(1);
-    }
-};
-
-void early_results(Stage& stage) {
-    int pipe[2] = {-1, -1};
-    // AIO would wait for the pipe inside the submit call.
-    if (stage.backend() == Backend::uring && ::pipe(pipe) != 0)
-        return;  // it is among the calls that fail
-    constexpr std::size_t kCount = 5;
-    ioengine::IOEvent<Leased> events[kCount];
-    bool accepted[kCount] = {};
-    if (auto io = stage.create(with(2))) {
-        for (std::size_t i = 0; i < kCount; ++i) {
-            ioengine::IOEvent<Leased>& event = events[i];
-            event.callback.stage = &stage;
-            event.callback.i = i;
-            stage.may_end_with(i, ETIMEDOUT);
-            if (i == 1 && pipe[0] >= 0) {
-                stage.op(i, 1);
-                event.prepare_read(pipe[0], stage.buffer(i), 1, 0);
-            } else {
-                stage.expect_read(i);
-                event.prepare_read(stage.files.source_direct, stage.buffer(i), kBlock, i * kBlock);
-            }
-            event.flags = ioengine::kFlagEarlyResult;
-            if (i % 2 == 0)
-                event.expire_after(1h);
-            else
-                event.expire_after(1ms);
-            accepted[i] = stage.accepted(i, io->submit(event));
-        }
-        stage.wait(*io);
-        if (pipe[1] >= 0)
-            ::close(std::exchange(pipe[1], -1));
-    }
-    for (std::size_t i = 0; i < kCount; ++i)
-        stage.require(events[i].callback.released == (accepted[i] ? 1u : 0u),
-                      "what was accepted is released once");
-    for (const int fd : pipe)
-        if (fd >= 0)
-            ::close(fd);
-}
-
-// -- registered buffers and files --------------------------------------------------------------
-
-void registered(Stage& stage, Context& io) {
-    {
-        auto memory = io.register_buffers({Bytes(stage.buffer(0), kOps * kBlock)});
-        auto files = io.register_files({stage.files.source, stage.files.scratch_direct});
-        stage.granted(memory ? ErrorCode::none : memory.error().code);
-        stage.granted(files ? ErrorCode::none : files.error().code);
-        for (std::size_t i = 0; i < 12; ++i) {
-            Stage::Event& event = i % 2 == 0 ? stage.read(i) : stage.write(i, true);
-            if (memory)
-                event.use((*memory)[0]);
-            if (files)
-                event.use((*files)[i % 2]);
-            stage.accepted(i, io.submit(event));
-            if (i == 5)
-                stage.wait(io);
-        }
-        if (files)
-            static_cast<void>(files->update(0, stage.files.source_direct));
-    }
-    // Unregistered under requests in flight.
-    stage.wait(io);
-    reads(stage, io, 12, 2);
-    stage.wait(io);
-}
-
-void a_pool(Stage& stage, Context& io) {
-    auto pool = ioengine::BufferPool::create(io, 3, kBlock);
-    stage.granted(pool ? ErrorCode::none : pool.error().code);
-    if (!pool)
-        return;
-    for (std::size_t round = 0; round < 2; ++round) {
-        ioengine::PooledBuffer taken[3];
-        for (std::size_t k = 0; k < 3; ++k) {
-            const std::size_t i = 3 * round + k;
-            taken[k] = pool->take();
-            stage.require(static_cast<bool>(taken[k]), "what was given back can be taken");
-            stage.expect_read(i);
-            Stage::Event& event = stage.event(i);
-            event.prepare_read(stage.files.source_direct, taken[k].data(), kBlock, i * kBlock);
-            event.use(taken[k].handle());
-            stage.accepted(i, io.submit(event));
-        }
-        stage.require(!pool->take(), "no more than there are can be taken");
-        stage.wait(io);
-        for (std::size_t k = 0; k < 3; ++k) {
-            std::memcpy(stage.buffer(3 * round + k), taken[k].data(), kBlock);
-            pool->give(taken[k]);
-        }
-    }
 }
 
 // -- a driver, and others ----------------------------------------------------------------------

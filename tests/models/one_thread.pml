@@ -4,9 +4,12 @@
 //
 // Producers, a helper thread, a sink's worker and a closer; one thread that submits, reaps, delivers
 // and sleeps: in the submit call or in wait(), or (ONLY_IN_WAIT) in wait() alone, or (POLLED) not at
-// all, but its host polls a descriptor. Every run must end with everything accepted completed and the thread
-// gone: a thread asleep for good is an invalid end state. In the second search any cycle at all is
-// an error: nobody may spin.
+// all, but its host polls a descriptor. Every run must end with everything accepted completed and the
+// thread gone: a thread asleep for good is an invalid end state. In the second search any cycle at all
+// is an error: nobody may spin.
+//
+// With WAITS the thread drives for the end of what was accepted, first, as wait() does: of which a
+// worker may count down the last. The closer may wait for that.
 //
 // word: bit 0 "I sleep, ring"; above it the epoch. The bell is a pipe of which only matters whether
 // something is in it. The kernel watches it once for each time that it was asked to. A sleep with a
@@ -65,6 +68,18 @@ byte apart = APART;
 byte again = AGAIN;
 byte sunk = SUNK;
 byte mishaps = MISHAPS;
+#ifdef WAITS
+bool in_wait = true;   // says the word that it waits on, which counts
+byte waited_for = 0;   // what was accepted and is not done
+#define enough (in_wait && waited_for == 0)
+#else
+#define enough false
+#endif
+#ifdef BUG_done_not_asked_once_more
+#define slept_over false
+#else
+#define slept_over enough
+#endif
 
 #define anything_there (done > 0 || heard || leave_there)
 
@@ -96,7 +111,11 @@ proctype producer(byte wanted) {
         wanted--;
         if
         :: d_step { !closed -> inside++ };
-            d_step { accepted++; counted++ };
+            d_step { accepted++; counted++;
+#ifdef WAITS
+                waited_for++
+#endif
+            };
 #ifdef BUG_notify_before_enqueue
             notify(seen);
             queued++;
@@ -126,9 +145,22 @@ end_idle:
 // A worker of the sink's, and the last completion of a context that closes.
 proctype worker() {
     byte seen;
+#ifdef WAITS
+    bool last;
+#endif
 end_idle:
     do
     :: d_step { handed > 0 -> handed-- };
+#ifdef WAITS
+        d_step { waited_for--; last = enough }; /* lib/wait_word.hpp: wait-11 */
+#ifndef BUG_last_one_wakes_nobody
+        if
+        :: last -> notify(seen)
+        :: else
+        fi;
+#endif
+        last = false;
+#endif
         completed++;
         if
         :: draining ->
@@ -145,7 +177,11 @@ proctype closer() {
     // At once, or when nobody would hear of a closer any more.
     if
     :: true
+#ifdef WAITS
+    :: true -> (accepted >= FIRST + SECOND && completed == accepted && !in_wait)
+#else
     :: true -> (accepted >= FIRST + SECOND && completed == accepted)
+#endif
     fi;
     closed = true;
     (inside == 0);
@@ -251,6 +287,9 @@ proctype thread() {
     bool leave_seen;
     do
     ::
+#ifdef WAITS
+        in_wait = in_wait && waited_for > 0;
+#endif
         awake();
 #ifndef BUG_epoch_read_after_looking
         epoch = word; /* lib/event_count.hpp: park-4 */
@@ -293,7 +332,7 @@ proctype thread() {
 #ifdef BUG_sleeps_unannounced
                 :: true -> sleeps = true
 #else
-                :: announced -> sleeps = true
+                :: announced && !slept_over -> sleeps = true
                 :: else
 #endif
                 fi
@@ -352,7 +391,11 @@ proctype thread() {
                 if
                 :: sunk > 0 -> sunk--; handed++
                 :: again > 0 && !closed -> again--; accepted++; counted++; queued++; completed++
+#ifdef WAITS
+                :: completed++; waited_for-- // and itself it need not wake
+#else
                 :: completed++
+#endif
                 fi
             :: else -> break
             od
@@ -380,8 +423,8 @@ proctype thread() {
             :: else ->
                 announce();
                 if
-                :: !announced
-                :: announced ->
+                :: !announced || slept_over
+                :: announced && !slept_over ->
                     d_step { got = 0; moved = false; found = false };
                     if
 #ifdef POLLED

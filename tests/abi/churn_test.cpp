@@ -118,9 +118,6 @@ void churn(const char* backend, std::uint64_t rounds_warm, std::uint64_t rounds)
         static_cast<unsigned long long>(test::rss_bytes() >> 10));
 
     CHECK(test::open_fds() == fds);
-    // A kernel worker of a destroyed ring counts as a thread until it has noticed.
-    test::wait_until([threads] { return test::thread_count() <= threads; },
-                     "threads are left over after the last context is gone");
     CHECK(test::thread_count() == threads);
     CHECK(test::map_count() <= maps);
     CHECK(test::rss_bytes() < rss + (std::uint64_t{2} << 20));

@@ -352,7 +352,5 @@ TEST_CASE("the probe leaves neither descriptors nor threads behind", "[choice]")
     for (int i = 0; i < 5; ++i)
         (void)probe();
     REQUIRE(test::open_fds() == fds);
-    // A thread that was joined stays in /proc for a moment.
-    test::wait_until([threads] { return test::thread_count() <= threads; },
-                     "waiting for the probe's threads to go");
+    REQUIRE(test::thread_count() == threads);
 }

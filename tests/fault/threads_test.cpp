@@ -32,11 +32,8 @@ struct Left {
     std::uint64_t threads = test::thread_count();
 };
 
-// A thread stays listed for a moment after it ended: after its join, and the kernel's own (SQPOLL,
-// the workers of a ring) after their ring. So `before` may count one that is gone by now.
 void require_nothing_left_since(const Left& before) {
-    test::wait_until([&] { return test::thread_count() <= before.threads; },
-                     "waiting for the threads to be gone");
+    REQUIRE(test::thread_count() == before.threads);
     REQUIRE(test::open_fds() == before.fds);
 }
 

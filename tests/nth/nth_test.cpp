@@ -134,17 +134,6 @@ std::size_t entries_of(const char* directory) {
     return count;
 }
 
-// Not those that the kernel adds for io_uring, which go when they like; and one that was joined
-// stays in /proc for a moment.
-bool threads_come_down_to(std::uint64_t expected) {
-    for (int looks = 0; looks < 10'000; ++looks) {
-        if (test::thread_count() == expected)
-            return true;
-        ::usleep(1000);
-    }
-    return false;
-}
-
 void play(Place& place) {
     const Way& way = *place.played.way;
     nth::Report& report = *place.report;
@@ -173,7 +162,7 @@ void play(Place& place) {
     }
     stage.judge(report.injected != 0 ? way.excuses : [](int) { return false; });
     stage.require(entries_of("/proc/self/fd") == fds, "no descriptor is left open");
-    stage.require(threads_come_down_to(threads), "no thread is left");
+    stage.require(test::thread_count() == threads, "no thread is left");
     if (report.injected == 0)
         stage.require(report.create_refused == 0 && report.failed == 0 &&
                           (report.refused == 0 || stage.refusals_are_natural()),

@@ -28,9 +28,28 @@ std::vector<std::string> entries_of(const std::string& directory) {
     return names;
 }
 
-// False if the thread has ended in the meantime.
+// A joined thread stays in /proc until the kernel has done with it. By then it says so: do_exit()
+// sets PF_EXITING before it clears the word that pthread_join(3) waits for (kernel/exit.c).
+bool is_ending(const std::string& directory) {
+    constexpr unsigned long kExiting = 0x4;  // include/linux/sched.h; the flags: proc(5), stat
+    std::ifstream stat(directory + "/stat");
+    std::string line;
+    if (!std::getline(stat, line))
+        return true;
+    std::istringstream fields(line.substr(line.rfind(')') + 1));
+    std::string skipped;
+    unsigned long flags = 0;
+    for (int i = 0; i < 6; ++i)
+        fields >> skipped;
+    fields >> flags;
+    return fields.fail() || (flags & kExiting) != 0;
+}
+
+// False if the thread has ended in the meantime, or is about to.
 bool read_thread(const std::string& tid, ThreadUse& use) {
     const std::string directory = "/proc/self/task/" + tid;
+    if (is_ending(directory))
+        return false;
     std::ifstream status(directory + "/status");
     std::ifstream schedule(directory + "/schedstat");
     use.tid = std::stoi(tid);

@@ -26,11 +26,12 @@ struct ThreadUse {
 };
 bool operator==(const ThreadUse& a, const ThreadUse& b);
 
-// Every thread of this process whose name begins with `prefix`, by thread id.
+// Every thread of this process whose name begins with `prefix`, by thread id. Not those that have
+// ended, or are joined.
 std::vector<ThreadUse> threads_named(const std::string& prefix);
 
-// Waits until so many engine threads are there, by their default names. A joined thread stays in
-// /proc for a moment, and a new one takes a moment to name itself: look at counts after this.
+// Waits until so many engine threads are there, by their default names: a new one takes a moment to
+// name itself, and one that nobody joins takes a moment to end.
 void wait_for_engine_threads(std::size_t count);
 
 // For messages: one thread per line.

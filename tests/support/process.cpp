@@ -28,28 +28,33 @@ std::vector<std::string> entries_of(const std::string& directory) {
     return names;
 }
 
-// A joined thread stays in /proc until the kernel has done with it. By then it says so: do_exit()
-// sets PF_EXITING before it clears the word that pthread_join(3) waits for (kernel/exit.c).
-bool is_ending(const std::string& directory) {
-    constexpr unsigned long kExiting = 0x4;  // include/linux/sched.h; the flags: proc(5), stat
+// Of a thread's flags in proc(5), stat; include/linux/sched.h.
+// do_exit() sets it before it clears the word that pthread_join(3) waits for (kernel/exit.c): a
+// joined thread has it, and stays in /proc until the kernel has done with it.
+constexpr unsigned long kExiting = 0x4;
+// Has it from its first moment, and its name "iou-..." a little later (kernel/fork.c).
+constexpr unsigned long kIoWorker = 0x10;
+
+// All flags of one that is gone.
+unsigned long flags_of(const std::string& directory) {
     std::ifstream stat(directory + "/stat");
     std::string line;
-    if (!std::getline(stat, line))
-        return true;
+    std::getline(stat, line);
     std::istringstream fields(line.substr(line.rfind(')') + 1));
     std::string skipped;
-    unsigned long flags = 0;
     for (int i = 0; i < 6; ++i)
         fields >> skipped;
-    fields >> flags;
-    return fields.fail() || (flags & kExiting) != 0;
+    unsigned long flags = 0;
+    return fields >> flags ? flags : ~0ul;
 }
 
 // False if the thread has ended in the meantime, or is about to.
 bool read_thread(const std::string& tid, ThreadUse& use) {
     const std::string directory = "/proc/self/task/" + tid;
-    if (is_ending(directory))
+    const unsigned long flags = flags_of(directory);
+    if ((flags & kExiting) != 0)
         return false;
+    use.is_kernels = (flags & kIoWorker) != 0;
     std::ifstream status(directory + "/status");
     std::ifstream schedule(directory + "/schedstat");
     use.tid = std::stoi(tid);
@@ -82,7 +87,7 @@ std::uint64_t open_fds() {
 std::uint64_t thread_count() {
     std::uint64_t count = 0;
     for (const ThreadUse& use : threads_named(""))
-        count += use.name.rfind("iou-", 0) != 0;
+        count += !use.is_kernels;
     return count;
 }
 

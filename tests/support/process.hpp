@@ -20,6 +20,7 @@ std::uint64_t rss_bytes();
 struct ThreadUse {
     int tid = 0;
     std::string name;
+    bool is_kernels = false;             // added by io_uring
     std::uint64_t context_switches = 0;  // voluntary and involuntary
     std::uint64_t run_ns = 0;            // on a CPU
     std::uint64_t blocked_signals = 0;   // bit n - 1: signal n

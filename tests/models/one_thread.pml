@@ -409,7 +409,14 @@ proctype thread() {
 #ifdef BUG_leaves_on_the_signal_alone
             :: leave_seen -> left = true; break
 #else
-            :: leave_seen && completed == accepted && slots == DEPTH -> /* lib/poll_step.hpp: close-5 */
+#ifdef BUG_leaves_inside_a_wait
+            :: leave_seen && completed == accepted && slots == DEPTH ->
+#else
+            :: leave_seen && completed == accepted && slots == DEPTH && !enough -> /* lib/poll_step.hpp: close-5 */
+#endif
+#ifdef WAITS
+                assert(!in_wait); // whose end says nothing of a context that is gone
+#endif
                 left = true;
                 break
 #endif

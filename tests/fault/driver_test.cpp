@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// Goal: a thread that drives its context hears of what others do while it waits, also of what they
+// could not do.
+// Method: the real kernel; memory for queues runs out in another thread at a chosen moment.
+
+#include "tests/fault/faulty_context.hpp"
+#include "tests/support/scarce_memory.hpp"
+
+#include <atomic>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <unistd.h>
+
+using namespace ioengine;
+
+namespace {
+
+bool sleeps(int tid) {
+    std::ifstream stat("/proc/self/task/" + std::to_string(tid) + "/stat");
+    std::string line;
+    std::getline(stat, line);
+    const std::size_t state = line.rfind(')') + 2;
+    return state < line.size() && line[state] == 'S';
+}
+
+std::atomic<int> g_driver{0};
+std::atomic<bool> g_counted{false};
+
+// The other thread has counted its request in, so the queue is full; and now it wants memory.
+void* nothing_once_the_driver_sleeps(std::size_t) {
+    g_counted = true;
+    // Asleep a few times in a row: in the kernel, and not over a lock for a moment.
+    for (int looks = 0; looks < 20; looks = sleeps(g_driver) ? looks + 1 : 0)
+        ::usleep(1000);
+    return nullptr;
+}
+
+}  // namespace
+
+TEST_EACH_BACKEND(
+    "a driver that waits for a place hears that another thread had no memory to take it",
+    "[fault][threading][H13]") {
+    Options options;
+    options.threading = Threading::caller;
+    options.queue_limit = 1;
+    test::FaultPlan plan;
+    auto io = test::make_faulty(backend, plan, options);
+
+    g_driver = 0;
+    g_counted = false;
+    const test::ScarceMemory scarce(nothing_once_the_driver_sleeps);
+
+    test::Latch over(1);
+    ErrorCode ran{};
+    ErrorCode pushed{};
+    ErrorCode waited{};
+    bool clean = false;
+    std::thread host([&] {
+        ran = io.run_once(Run::now).code;
+        g_driver = ::gettid();
+        test::wait_until([] { return g_counted.load(); }, "waiting for another to fill the queue");
+        Request own;
+        own.prepare_nop();
+        pushed = io.submit_wait(own).code();
+        waited = io.wait(own);
+        clean = io.shutdown().clean;
+        over.count_down();
+    });
+    test::wait_until([] { return g_driver != 0; }, "waiting for a driver");
+    Request other;
+    other.prepare_nop();
+    REQUIRE(io.submit(other).code() == ErrorCode::no_memory);
+    over.wait("waiting for a driver that waits for a place");
+    host.join();
+    REQUIRE(ran == ErrorCode::none);
+    REQUIRE(pushed == ErrorCode::none);
+    REQUIRE(waited == ErrorCode::none);
+    REQUIRE(clean);
+}

@@ -9,6 +9,7 @@
 // a read failed, 2: usage, 69: no context can be made on this machine.
 #include <ioengine/ioengine.hpp>
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
@@ -39,18 +40,28 @@ class Loop {
         }
         while (reads_input_ || in_flight_ != 0) {
             epoll_event events[2];
-            const int count = ::epoll_wait(epoll_, events, 2, -1);
+            const int count = ::epoll_wait(epoll_, events, 2, timeout_ms_);
             for (int i = 0; i < count; ++i)
                 if (events[i].data.fd == STDIN_FILENO)
                     take_input();
             // Hands over what was submitted since, and runs callbacks; never waits.
-            io_.run_once(ioengine::Run::now);
+            timeout_ms_ = timeout_ms(io_.run_once(ioengine::Run::now).again_in_ns);
         }
         ::close(epoll_);
         return failed_ ? kExitFailed : 0;
     }
 
   private:
+    // A kernel that was busy is to be asked again, and deadlines pass, whatever the descriptor
+    // says.
+    static int timeout_ms(std::int64_t again_in_ns) {
+        constexpr std::int64_t kMillisecond = 1'000'000;
+        if (again_in_ns < 0)
+            return -1;
+        return static_cast<int>(
+            std::min<std::int64_t>((again_in_ns + kMillisecond - 1) / kMillisecond, 60'000));
+    }
+
     bool watch(int fd) {
         epoll_event event{};
         event.events = EPOLLIN;
@@ -116,6 +127,7 @@ class Loop {
     ioengine::IOContext<>& io_;
     const int fd_;
     int epoll_ = -1;
+    int timeout_ms_ = -1;
     std::string input_;
     std::uint64_t in_flight_ = 0;
     bool reads_input_ = true;

@@ -126,6 +126,24 @@ bool try_ring_mode(const RingWish& wish, const FeatureSet& disabled, Error& erro
     return false;
 }
 
+// Of what only one thread for both roles can use. `has`: the kernel has granted it.
+void note_one_thread(const UringRingSetup& ring, const UringRingSetup& wish,
+                     const LinuxUring& kernel, ProbeReport& report) noexcept {
+    const auto note = [&report](const char* name, bool asked, bool has, const char* why_not = "") {
+        const bool used = has && why_not[0] == '\0';
+        const char* const reason = why_not[0] != '\0' ? why_not
+                                   : asked            ? "the kernel refuses it"
+                                                      : "switched off, or what it needs is";
+        note_feature(report, name, has, used ? "" : reason).in_force = used;
+    };
+    const char* const excluded = ring.sqpoll ? "not asked for: SQPOLL excludes it" : "";
+    note("single_issuer", wish.single_issuer, ring.single_issuer);
+    note("defer_taskrun", wish.defer_taskrun, ring.defer_taskrun, excluded);
+    note("coop_taskrun", wish.coop_taskrun, ring.coop_taskrun,
+         ring.defer_taskrun ? "not used: defer_taskrun is better" : excluded);
+    note("ring_fd", wish.ring_fd, wish.ring_fd && kernel.takes_ring_fd());
+}
+
 // What is in force of an ordinary ring, which was made as `ring`.
 void note_ring(const UringRingSetup& ring, const UringRingSetup& wish, const UringSetup& setup,
                const LinuxUring& kernel, ProbeReport& report) noexcept {
@@ -141,16 +159,8 @@ void note_ring(const UringRingSetup& ring, const UringRingSetup& wish, const Uri
     note_used("uring_fallocate", setup.has_fallocate);
     note_used("uring_sync_file_range", setup.has_sync_file_range);
     note_used("uring_async_cancel", setup.has_async_cancel);
-    if (ring.one_thread) {
-        note_used("single_issuer", ring.single_issuer);
-        note_used("defer_taskrun", ring.defer_taskrun);
-        const bool cooperates = ring.coop_taskrun && !ring.defer_taskrun;
-        note_feature(report, "coop_taskrun", ring.coop_taskrun,
-                     ring.sqpoll                        ? "not used: does not go with sqpoll"
-                     : ring.coop_taskrun && !cooperates ? "not used: defer_taskrun is better"
-                                                        : "")
-            .in_force = cooperates;
-    }
+    if (ring.one_thread)
+        note_one_thread(ring, wish, kernel, report);
     note_used("ext_arg", kernel.limits_waits());
 }
 

@@ -120,6 +120,11 @@ int LinuxUring::show(unsigned completions) noexcept {
     return thread_is_gone_ || rc == -EINTR ? rc : -EAGAIN;
 }
 
+bool LinuxUring::takes_ring_fd() const noexcept {
+    io_uring& ring = ring_->ring;
+    return ::io_uring_register_ring_fd(&ring) == 1 && ::io_uring_unregister_ring_fd(&ring) == 1;
+}
+
 bool LinuxUring::has_native_workers() const noexcept {
     return (ring_->ring.features & IORING_FEAT_NATIVE_WORKERS) != 0;
 }
@@ -146,7 +151,7 @@ int LinuxUring::bind() noexcept {
             return rc;
         disabled_ = false;
     }
-    // Spares a look-up per call; without it (before Linux 5.18) things go on as they are.
+    // Without it things go on as they are.
     if (wants_fd_)
         static_cast<void>(::io_uring_register_ring_fd(&ring));
     return 0;

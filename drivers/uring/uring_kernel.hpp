@@ -97,6 +97,9 @@ class LinuxUring : public LinuxFiles {
     // -- any thread, while it is set up --------------------------------------------------------
 
     int fd() const noexcept { return ring_->ring.ring_fd; }
+    // Can a thread register the ring's descriptor, which spares a look-up per call? Linux 5.18.
+    // bind() does, if its thread has not got sixteen already (IO_RINGFD_REG_MAX).
+    bool takes_ring_fd() const noexcept;
     // IORING_FEAT_NATIVE_WORKERS, Linux 5.12: workers belong to threads, and no ring shares them.
     bool has_native_workers() const noexcept;
 

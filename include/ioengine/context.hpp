@@ -230,7 +230,9 @@ class IOContext {
         return abi::engine_run(engine_, Run::until, limit_ns(limit));
     }
     // For epoll(7) and the like: readable (level-triggered) when run_once(Run::now) has something
-    // to do. Ask for it before the first run. The context's; negative: -errno.
+    // to do. But for what only time brings, a deadline, or a kernel that was busy: poll for no
+    // longer than the last RunReport::again_in_ns says. Ask for it before the first run. The
+    // context's; negative: -errno.
     int completion_fd() noexcept { return abi::engine_completion_fd(engine_); }
 
     // -- the end -------------------------------------------------------------------------------

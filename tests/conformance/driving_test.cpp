@@ -207,6 +207,30 @@ TEST_EVERY_BACKEND("a loop over completion_fd() misses nothing", "[threading][H1
     REQUIRE(::poll(&watched, 1, 0) == 0);
 }
 
+TEST_EVERY_BACKEND("a thousand submissions ring a sleeping driver once", "[threading][H4]") {
+    constexpr std::size_t kRequests = 1000;
+    test::Tracker tracker(kRequests);
+    std::vector<std::unique_ptr<test::TrackedEvent>> events;
+    auto io = test::make_context(backend, driven());
+    REQUIRE(io.completion_fd() >= 0);
+    while (io.run_once(Run::now).completed != 0) {
+    }
+    const std::uint64_t before = io.stats().submitter_wakes;
+    // It has said that it sleeps, and its host does something else.
+    std::thread([&] {
+        for (std::size_t i = 0; i < kRequests; ++i) {
+            events.push_back(std::make_unique<test::TrackedEvent>(test::Tracked{&tracker, i}));
+            events.back()->prepare_nop();
+            tracker.submitted(i, io.submit(*events.back()));
+        }
+    }).join();
+    REQUIRE(io.stats().submitter_wakes == before + 1);
+    while (tracker.notices() < kRequests)
+        REQUIRE(io.run_once(Run::now).code == ErrorCode::none);
+    tracker.require_exactly_once();
+    REQUIRE(tracker.refused() == 0);
+}
+
 TEST_EVERY_BACKEND("what a wait leaves to be done, the descriptor says", "[threading][wait]") {
     for (const bool waits : {true, false}) {
         auto io = test::make_context(backend, driven());

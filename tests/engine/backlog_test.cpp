@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <memory>
 #include <optional>
@@ -176,7 +177,10 @@ void require_many_through_a_small_ring(const Setting& setting) {
     if (!made)
         print(made.error());
     CHILD_CHECK(made);
-    std::printf("%s", to_text(made->report()).c_str());
+    const auto report_text = to_text(made->report());
+    std::printf("%s", report_text.c_str());
+    const bool sized = setting.disable == nullptr || !std::strstr(setting.disable, "sized_cq");
+    CHILD_CHECK(!sized || std::strstr(report_text.c_str(), "64 submission and 128 completion"));
     CHILD_CHECK(made->stats().depth == kMany);
     std::optional<Driver> driver;
     if (setting.threading == Threading::caller)

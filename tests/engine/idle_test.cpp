@@ -18,13 +18,21 @@ using namespace std::chrono_literals;
 
 namespace {
 
+// The engine's threads, and those of the tests' that drive.
+std::vector<test::ThreadUse> uses() {
+    std::vector<test::ThreadUse> all = test::threads_named("ioe-");
+    for (const test::ThreadUse& driver : test::threads_named(test::kDriverName))
+        all.push_back(driver);
+    return all;
+}
+
 // Returns once two looks, a moment apart, show the same: the threads are parked.
 std::vector<test::ThreadUse> use_at_rest() {
-    std::vector<test::ThreadUse> before = test::threads_named("ioe-");
+    std::vector<test::ThreadUse> before = uses();
     test::wait_until(
         [&before] {
             std::this_thread::sleep_for(50ms);
-            std::vector<test::ThreadUse> now = test::threads_named("ioe-");
+            std::vector<test::ThreadUse> now = uses();
             const bool same = now == before;
             before = std::move(now);
             return same;
@@ -33,15 +41,15 @@ std::vector<test::ThreadUse> use_at_rest() {
     return before;
 }
 
-// A submitter and a poller, or one for both.
-std::size_t engine_threads() {
+// A submitter and a poller, or one for both, the engine's or not.
+std::size_t threads_of_a_context() {
     return test::one_thread() ? 1 : 2;
 }
 
 void require_an_idle_second(std::size_t threads_expected) {
     const std::vector<test::ThreadUse> before = use_at_rest();
     std::this_thread::sleep_for(1s);
-    const std::vector<test::ThreadUse> after = test::threads_named("ioe-");
+    const std::vector<test::ThreadUse> after = uses();
     INFO("before:\n" << test::to_string(before) << "after:\n" << test::to_string(after));
     REQUIRE(before.size() == threads_expected);
     REQUIRE(after == before);
@@ -60,7 +68,7 @@ TEST_EVERY_BACKEND("an idle second costs no CPU and no context switch", "[idle][
     auto io = test::make_context(backend);
     for (int i = 0; i < 100; ++i)
         REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).ok());
-    require_an_idle_second(engine_threads());
+    require_an_idle_second(threads_of_a_context());
     REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).ok());
 }
 
@@ -72,8 +80,9 @@ TEST_EVERY_BACKEND("an idle second with workers costs nothing either", "[idle][D
     auto io = test::make_context(backend, options);
     for (int i = 0; i < 100; ++i)
         REQUIRE(test::result_of(io, [](Request& r) { r.prepare_nop(); }).ok());
-    test::wait_for_engine_threads(engine_threads() + 3);
-    require_an_idle_second(engine_threads() + 3);
+    test::wait_until([] { return uses().size() == threads_of_a_context() + 3; },
+                     "waiting for all threads");
+    require_an_idle_second(threads_of_a_context() + 3);
 }
 
 TEST_EVERY_BACKEND("with spinning everything completes, and an idle second costs nothing",
@@ -99,7 +108,7 @@ TEST_EVERY_BACKEND("with spinning everything completes, and an idle second costs
         REQUIRE(request.outcome().ok());
     }
     tracker.require_exactly_once();
-    require_an_idle_second(engine_threads());
+    require_an_idle_second(threads_of_a_context());
     REQUIRE(io.shutdown().clean);
 }
 
@@ -140,7 +149,7 @@ TEST_EACH_BACKEND("a second with every slot busy costs nothing", "[idle][D9][def
         events.back()->prepare_fsync(pipe.read_end());
         tracker.submitted(i, io.submit(*events.back()));
     }
-    require_an_idle_second(engine_threads());
+    require_an_idle_second(threads_of_a_context());
     pipe.feed("go", 2);
     tracker.wait_for_notices();
     tracker.require_exactly_once();
@@ -153,5 +162,5 @@ TEST_EVERY_BACKEND("a second with a blocked callback costs nothing",
     auto io = test::make_context(backend, 4);
     test::Plug plug(io);
     fillers.fill(io);
-    require_an_idle_second(engine_threads());
+    require_an_idle_second(threads_of_a_context());
 }

@@ -4,16 +4,20 @@
 // could not do.
 // Method: the real kernel; memory for queues runs out in another thread at a chosen moment.
 
+#include "tests/fault/batch.hpp"
 #include "tests/fault/faulty_context.hpp"
 #include "tests/support/scarce_memory.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <fstream>
+#include <poll.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
 
 using namespace ioengine;
+using test::first;
 
 namespace {
 
@@ -78,4 +82,37 @@ TEST_EACH_BACKEND(
     REQUIRE(pushed == ErrorCode::none);
     REQUIRE(waited == ErrorCode::none);
     REQUIRE(clean);
+}
+
+TEST_EACH_BACKEND("a host that polls is told when to come again after a busy kernel",
+                  "[fault][threading][H13][F4]") {
+    const test::PatternFile file(1, 61);
+    test::FaultPlan plan;
+    plan.fail_submit(first(5), EAGAIN);
+    test::Reads reads(file, 1);
+    Options options;
+    options.threading = Threading::caller;
+    auto io = test::make_faulty(backend, plan, options);
+    pollfd done{io.completion_fd(), POLLIN, 0};
+    REQUIRE(done.fd >= 0);
+    reads.submit(io, 0);
+    int told = 0;
+    while (reads.tracker().notices() == 0) {
+        const RunReport report = io.run_once(Run::now);
+        REQUIRE(report.code == ErrorCode::none);
+        if (reads.tracker().notices() != 0)
+            break;
+        told += report.again_in_ns >= 0;
+        // Without a word to the contrary the descriptor must come to say so.
+        const auto limit_ms = report.again_in_ns < 0
+                                  ? static_cast<int>(test::kSafetyBound.count()) * 1000
+                                  : static_cast<int>(report.again_in_ns / 1'000'000) + 1;
+        const int ready = ::poll(&done, 1, limit_ms);
+        REQUIRE(ready >= 0);
+        REQUIRE((ready == 1 || report.again_in_ns >= 0));
+    }
+    REQUIRE(told > 0);
+    REQUIRE(plan.injected("submit call failed") == 5);
+    REQUIRE(reads.right(0));
+    REQUIRE(io.shutdown().clean);
 }

@@ -114,6 +114,26 @@ TEST_CASE("a file is polled from its first read on; flushes and flags go the ord
     });
 }
 
+TEST_CASE("a polled ring with nothing in flight costs no call", "[fault][iopoll][uring][G7]") {
+    in_each([](test::Context& io, Rings& rings) {
+        Blocks blocks(64);
+        require_reads(io, blocks);
+        REQUIRE(io.stats().polled != 0);
+        // A thread of the engine's parks; one of the host's is told that it need not come again.
+        if (io.run_once(Run::now).code == ErrorCode::none)
+            REQUIRE(io.run_once(Run::now).again_in_ns < 0);
+        std::this_thread::sleep_for(50ms);
+        const auto calls = [&] {
+            const Stats stats = io.stats();
+            return rings.ordinary.waits() + rings.polled.waits() + stats.wait_calls +
+                   stats.submit_calls;
+        };
+        const std::uint64_t before = calls();
+        std::this_thread::sleep_for(200ms);
+        REQUIRE(calls() == before);
+    });
+}
+
 TEST_CASE("a write that cannot be polled after all is written once, by the other ring",
           "[fault][iopoll][uring][G7]") {
     in_each([](test::Context& io, Rings& rings) {

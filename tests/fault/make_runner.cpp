@@ -142,9 +142,14 @@ ioengine::Expected<Context> try_faulty(ioengine::Backend backend, FaultPlan& pla
 }
 
 Context make_faulty(ioengine::Backend backend, FaultPlan& plan, ioengine::Options options) {
+    const bool driven = is_to_be_driven(options);
+    if (driven)
+        options.threading = ioengine::Threading::caller;
     auto made = try_faulty(backend, plan, options);
     if (!made)
         FAIL("create(" << ioengine::backend_name(backend) << "): " << made.error().message);
+    if (driven)
+        drive(made->engine());
     return *std::move(made);
 }
 

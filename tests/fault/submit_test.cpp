@@ -117,10 +117,11 @@ TEST_EACH_BACKEND("defect 5: a long shortage is not met by spinning, and ends we
                             std::chrono::steady_clock::now() - begun)
                             .count();
     // 100 us, doubled up to 50 ms: nine calls in the first 51 ms, then one per 50 ms. Submissions
-    // that come meanwhile do not hurry it.
+    // that come meanwhile do not hurry it. A host's run_once() tries, sleeps, and tries again.
     INFO(calls << " calls in " << passed << " ms");
     REQUIRE(calls >= 1);
-    REQUIRE(calls <= 11 + static_cast<std::uint64_t>(passed) / 50);
+    const std::uint64_t each = test::drives_contexts() ? 2 : 1;
+    REQUIRE(calls <= each * (11 + static_cast<std::uint64_t>(passed) / 50));
     plan.calm();
     reads.wait();
     REQUIRE(reads.count_right() == kCount);

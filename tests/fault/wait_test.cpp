@@ -86,6 +86,31 @@ TEST_EACH_BACKEND("a wait that fails for want of something is tried again after 
     }
 }
 
+TEST_EACH_BACKEND("a wait whose limit passes is no failure, in any threading",
+                  "[fault][wait][G1]") {
+    for (const Threading threading : {Threading::split, Threading::owner, Threading::caller}) {
+        test::FaultPlan plan;
+        test::Pipe pipe;
+        char byte = 0;
+        Options options;
+        options.threading = threading;
+        auto io = test::make_faulty(backend, plan, options);
+        // AIO would wait for the pipe inside io_submit(2).
+        Request request;
+        request.prepare_read(pipe.read_end(), &byte, 1, 0);
+        if (backend == Backend::uring) {
+            REQUIRE(io.submit(request));
+            REQUIRE(io.wait_for(request, std::chrono::milliseconds(20)) == ErrorCode::timed_out);
+            pipe.feed("x", 1);
+            REQUIRE(io.wait(request) == ErrorCode::none);
+        }
+        if (threading == Threading::caller)
+            REQUIRE(io.run_for(std::chrono::milliseconds(20)).code == ErrorCode::none);
+        REQUIRE(io.shutdown().clean);
+        REQUIRE(plan.logged("waiting for completions failed") == 0);
+    }
+}
+
 TEST_EACH_BACKEND("waits that fail on and on are not met by spinning", "[fault][wait][D9]") {
     test::FaultPlan plan;
     plan.fail_wait(every(), EAGAIN);

@@ -70,6 +70,11 @@ inline bool drives_contexts() {
     return asked != nullptr && std::strcmp(asked, "caller") == 0;
 }
 
+inline bool is_to_be_driven(const ioengine::Options& options) {
+    return drives_contexts() && options.threading == ioengine::Threading::split &&
+           options.lending == ioengine::Lending::callbacks;
+}
+
 constexpr char kDriverName[] = "test-driver";
 // Drives it to its end, which comes with its shutdown; and touches it no more after that, so that
 // nobody has to join it. Returns once it is the driver.
@@ -88,8 +93,7 @@ inline void drive(ioengine::Engine* engine) {
 // A context on this backend. That the probe found it and it then cannot be made is a failure.
 inline Context make_context(ioengine::Backend backend, ioengine::Options options = {}) {
     options.backend = backend;
-    const bool driven = drives_contexts() && options.threading == ioengine::Threading::split &&
-                        options.lending == ioengine::Lending::callbacks;
+    const bool driven = is_to_be_driven(options);
     if (driven)
         options.threading = ioengine::Threading::caller;
     auto made = Context::create(options);

@@ -8,6 +8,7 @@
 // taken by two. Nothing is ever held: no thread waits for another.
 #include "lib/check.hpp"
 #include "lib/engine.hpp"
+#include "lib/registration.hpp"
 #include "lib/settings.hpp"
 
 #include <ioengine/buffer.hpp>
@@ -107,6 +108,15 @@ bool check_shape(std::size_t count, std::size_t size, std::size_t alignment,
     return false;
 }
 
+bool is_inherited(const BufferPool& pool) noexcept {
+    Lifeline& lifeline = *pool.batch->lifeline;
+    if (!lifeline.gate.enter())
+        return false;  // the context has gone, with all that was in flight
+    const bool is = lifeline.engine.in_child();
+    lifeline.gate.leave();
+    return is;
+}
+
 bool register_pool(Engine* engine, BufferPool& pool, Error& error) {
     std::vector<Bytes> pieces;
     for (std::size_t i = 0; i < pool.count; i += pool.per_piece)
@@ -141,7 +151,8 @@ BufferPool* buffer_pool_create(Engine* engine, std::size_t count, std::size_t si
 }
 
 void buffer_pool_destroy(BufferPool* pool) noexcept {
-    for (std::size_t i = 0; i < pool->count; ++i)
+    // In a forked child nobody gives back what was out, and the kernel writes elsewhere.
+    for (std::size_t i = 0; i < pool->count && !is_inherited(*pool); ++i)
         if (pool->states[i].is_out.load(std::memory_order_relaxed))
             misused("a BufferPool was destroyed while a buffer of it was out; the kernel may be "
                     "writing there");

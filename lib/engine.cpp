@@ -155,6 +155,19 @@ bool Engine::open_bell(Error& error) noexcept {
     return false;
 }
 
+// Whoever hands over here stays inside the gate, as in push(): the closer waits for it. What a
+// closed context has in its queues the closer sees to.
+void Engine::start() noexcept {
+    if (in_child())
+        return;
+    const bool in_own_callback = context_.in_callback();
+    if (!in_own_callback && !context_.gate.enter())
+        return;
+    context_.tell_submitter(in_own_callback);
+    if (!in_own_callback)
+        context_.gate.leave();
+}
+
 // -- calls that wait --------------------------------------------------------------------------
 
 Acceptance Engine::perform(Request& request, Channel channel) noexcept {

@@ -13,6 +13,7 @@
 #include <ioengine/engine.hpp>
 #include <ioengine/workers.hpp>
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -38,8 +39,9 @@ class Engine {
     ErrorCode wait(Request& request, std::int64_t limit_ns, bool helps) noexcept;
     ErrorCode cancel(const CancelOrder& order) noexcept;
     RunReport run(Run how, std::int64_t limit_ns) noexcept;
-    int completion_fd() noexcept { return runner_->completion_fd(); }
-    void start() noexcept { context_.tell_submitter(context_.in_callback()); }
+    int completion_fd() noexcept { return in_child() ? -EPERM : runner_->completion_fd(); }
+    // What was pushed quietly is to go.
+    void start() noexcept;
     ShutdownReport shutdown(std::int64_t deadline_ns) noexcept;
 
     // -- registered buffers and files, in lib/registration.cpp ---------------------------------

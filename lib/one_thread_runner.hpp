@@ -116,6 +116,7 @@ class OneThreadRunner final : public DriverRunner<D> {
         word.go_into_kernel(call.one != nullptr);
         drive([&call] { return call.done(); }, limit.left_ns());
         word.leave_kernel();
+        told_ = context_.completed();
         return call.done() ? ErrorCode::none : ErrorCode::timed_out;
     }
 
@@ -130,7 +131,7 @@ class OneThreadRunner final : public DriverRunner<D> {
             return report;
         }
         const Inside inside(driver_inside_);
-        const std::uint64_t before = context_.completed();
+        const std::uint64_t before = told_;
         const std::uint64_t early = context_.poll_counters.told_early.get();
         const auto found = [&] {
             return context_.completed() != before ||
@@ -145,7 +146,8 @@ class OneThreadRunner final : public DriverRunner<D> {
         }
         if (left_)
             report.code = ErrorCode::shutting_down;
-        report.completed = context_.completed() - before;
+        told_ = context_.completed();
+        report.completed = told_ - before;
         return report;
     }
 
@@ -165,6 +167,7 @@ class OneThreadRunner final : public DriverRunner<D> {
             return false;
         const Inside inside(driver_inside_);
         drive([&moving, seen] { return moving.prepare() != seen; }, limit_ns);
+        told_ = context_.completed();
         return true;
     }
 
@@ -194,6 +197,9 @@ class OneThreadRunner final : public DriverRunner<D> {
     int completion_fd() noexcept override {
         if (has_thread_)
             return -EOPNOTSUPP;
+        // acquire: pairs with leave(); the ring may be gone.
+        if (context_.closing.submitter_left.load(std::memory_order_acquire))
+            return -EBADF;
         const int fd = driver_->completion_fd();
         const int rc = fd >= 0 ? context_.bell.also_tell(fd) : fd;
         if (rc < 0)
@@ -294,6 +300,9 @@ class OneThreadRunner final : public DriverRunner<D> {
         // Callbacks may keep it busy for ever.
         constexpr int kRoundsMax = 16;
         const auto enough = [&] { return waits && found(); };
+        // What a sink's workers end counts, too. seq_cst: see finish_handed_out(); found() looks
+        // after this.
+        context_.driver_counts.store(waits, std::memory_order_seq_cst);
         Next next = Next::again;
         for (int i = 0; next == Next::again && i < kRoundsMax && !left_; ++i) {
             next = step(waits && !found() ? EventCount::kNoLimit : 0, enough);
@@ -305,6 +314,7 @@ class OneThreadRunner final : public DriverRunner<D> {
                 next = Next::again;
             }
         }
+        context_.driver_counts.store(false, std::memory_order_relaxed);
         remind(next == Next::again);
         if (next == Next::sleep && driver_->polls())
             return 0;
@@ -405,6 +415,9 @@ class OneThreadRunner final : public DriverRunner<D> {
     const KernelSleep<D> sleep_;
     OneThread<D> steps_;
     std::uint32_t failures_ = 0;
+    // How many requests had come to their end when its host heard of it last. What a sink's workers
+    // have ended since is news to the next run(): its host may have looked just before.
+    std::uint64_t told_ = 0;
     bool left_ = false;
     bool unbound_ = false;    // caller: the ring takes nothing
     bool is_polled_ = false;  // somebody has its completion_fd()

@@ -119,12 +119,16 @@ void IoSharedContext::tell_submitter(bool in_own_callback) noexcept {
 }
 
 void IoSharedContext::cancel(std::unique_ptr<CancelOrder> order) noexcept {
+    // The order may end the last request, and its callback lead to the end of the context: the
+    // closer waits for who is inside. Not the gate: a context that closes takes orders.
+    standby.enter();
     // acquire comes with accepted(): what this thread knows to be accepted is in it.
     order->accepted = {static_cast<std::uint32_t>(prio.accepted()),
                        static_cast<std::uint32_t>(read.accepted()),
                        static_cast<std::uint32_t>(write.accepted())};
     cancel_orders.give(std::move(order));
     wake_urgently();
+    standby.exit();
 }
 
 RequestQueue& IoSharedContext::queue_of(Channel channel) noexcept {
@@ -202,8 +206,13 @@ void IoSharedContext::finish_handed_out(Request& request) noexcept {
     // seq_cst on both: the count comes before this look at `draining`, and the closer's store to
     // `draining` comes before the poller's look at the count. One of the two sees the other, so the
     // last completion of a closing context is either counted in time or announced.
-    if (finish(request))
+    if (finish(request)) {
         completed_.fetch_add(1, std::memory_order_seq_cst);
+        // seq_cst on both: a driver says that it sleeps over completions, and looks at the count
+        // after that. One of the two sees the other.
+        if (driver_counts.load(std::memory_order_seq_cst))
+            wake_urgently();
+    }
     if (closing.draining.load(std::memory_order_seq_cst))
         request_nudge();                                  // [model: close-6]
     handed_out_.fetch_sub(1, std::memory_order_release);  // the last touch of the context

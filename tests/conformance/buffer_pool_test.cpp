@@ -107,6 +107,21 @@ TEST_CASE("a buffer that is given back twice, or elsewhere, ends the program",
     }
 }
 
+TEST_EVERY_BACKEND("a forked child may destroy a pool of which a buffer is out",
+                   "[registered][pool][fork]") {
+    auto io = test::make_context(backend);
+    auto pool = *BufferPool::create(io, 2, 512, 512);
+    const PooledBuffer buffer = pool.take();
+    const test::ChildOutcome child = test::run_child([&] {
+        const auto inherited = std::move(pool);
+        return 0;
+    });
+    INFO(child.output);
+    REQUIRE(child.exit_code == 0);
+    REQUIRE(child.signal == 0);
+    pool.give(buffer);
+}
+
 TEST_EVERY_BACKEND("a pool of no sense is refused", "[registered][pool]") {
     auto io = test::make_context(backend);
     struct Shape {

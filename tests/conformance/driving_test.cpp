@@ -342,6 +342,37 @@ TEST_EACH_BACKEND("threads that do not drive may wait for one that does", "[thre
         REQUIRE(blocks.right(i));
 }
 
+TEST_EVERY_BACKEND("run_once() returns when a worker has run a callback", "[threading][delivery]") {
+    auto workers = IOWorkers::create(2);
+    REQUIRE(workers);
+    Options options = driven();
+    options.workers = &*workers;
+    auto io = test::make_context(backend, options);
+    for (int round = 0; round < 200; ++round) {
+        std::atomic<bool> done{false};
+        const auto callback = [&done, round](Result) noexcept {
+            if (round % 20 == 0)
+                std::this_thread::sleep_for(2ms);  // so that the driver sleeps by then
+            done = true;
+        };
+        REQUIRE(io.nop(callback));
+        std::uint64_t completed = 0;
+        while (completed == 0) {
+            const RunReport report = io.run_once();
+            REQUIRE(report.code == ErrorCode::none);
+            completed += report.completed;
+        }
+        REQUIRE(done);
+    }
+}
+
+TEST_EVERY_BACKEND("no descriptor is made for a context that has been shut down", "[threading]") {
+    auto io = test::make_context(backend, driven());
+    REQUIRE(io.run_once(Run::now).code == ErrorCode::none);
+    REQUIRE(io.shutdown().clean);
+    REQUIRE(io.completion_fd() < 0);
+}
+
 TEST_EVERY_BACKEND("the driver's wait ends when workers have run its callbacks",
                    "[threading][wait]") {
     auto workers = IOWorkers::create(1);

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <sys/ioctl.h>
 #include <utility>
 #include <vector>
 
@@ -69,6 +70,43 @@ TEST_EVERY_BACKEND("a forked child that waits is told, at once", "[fork][kernel-
     REQUIRE(group.submit(alone));
     REQUIRE(group.wait() == ErrorCode::none);
     REQUIRE(alone.outcome().ok());
+}
+
+TEST_EACH_BACKEND("what a group has staged a forked child does not hand over",
+                  "[fork][kernel-11]") {
+    test::Pipe pipe;
+    Options options;
+    options.lending = Lending::callers;
+    options.threading = Threading::split;
+    auto io = test::make_context(backend, options);
+    std::this_thread::sleep_for(20ms);  // or the submitter may be up, and take it
+    Group group(io);
+    Request request;
+    request.prepare_write(pipe.write_end(), "once", 4, 0);
+    REQUIRE(group.submit(request));
+    require_success(test::run_child([&] {
+        group.start();
+        return 0;
+    }));
+    group.start();
+    REQUIRE(group.wait() == ErrorCode::none);
+    REQUIRE(request.outcome().bytes() == 4);
+    int there = -1;
+    REQUIRE(::ioctl(pipe.read_end(), FIONREAD, &there) == 0);
+    REQUIRE(there == 4);
+    REQUIRE(io.stats().stale_completions == 0);
+}
+
+TEST_EVERY_BACKEND("a forked child makes no descriptor of an inherited context", "[fork]") {
+    Options options;
+    options.threading = Threading::caller;
+    auto io = test::make_context(backend, options);
+    require_success(test::run_child([&] {
+        CHILD_CHECK(io.completion_fd() < 0);
+        return 0;
+    }));
+    REQUIRE(io.completion_fd() >= 0);
+    REQUIRE(io.run_once(Run::now).code == ErrorCode::none);
 }
 
 TEST_EVERY_BACKEND("a forked child may destroy the inherited context", "[fork][kernel-11]") {

@@ -6,6 +6,7 @@
 // once and an accepted one in its callback, so that a late touch is a use after free. The rounds
 // are IOENGINE_TEST_ROUNDS_URING (100) and IOENGINE_TEST_ROUNDS_AIO (50).
 
+#include "tests/support/giving_up.hpp"
 #include "tests/support/support.hpp"
 
 #include <atomic>
@@ -143,6 +144,48 @@ std::uint64_t run_round(Backend backend, int fd, const IOWorkers& workers, std::
     return tracker.refused();
 }
 
+// What Group::start() hands over itself, while another thread shuts down.
+void race_a_start(Backend backend, Lending lending) {
+    Options options;
+    options.lending = lending;
+    options.threading = Threading::split;
+    auto io = test::make_context(backend, options);
+    test::Latch ready(1);
+    std::atomic<bool> done{false};
+    std::thread user([&] {
+        Request request;
+        request.prepare_nop();
+        Group group(io);
+        const Acceptance accepted = group.submit(request);
+        ready.count_down();
+        group.start();
+        done = group.wait() == ErrorCode::none && (!accepted || request.outcome().ok());
+    });
+    ready.wait();
+    const ShutdownReport report = io.shutdown();
+    user.join();
+    REQUIRE(report.clean);
+    REQUIRE(done);
+}
+
+// An order that ends the last request, upon whose notice the context is destroyed.
+void race_a_cancel(Backend backend) {
+    test::Pipe pipe;
+    char byte = 0;
+    auto io = std::make_unique<test::Context>(test::make_context(backend));
+    test::Latch over(1);
+    const Acceptance accepted = io->read(pipe.read_end(), Bytes(&byte, 1), 0,
+                                         [&over](Result) noexcept { over.count_down(); });
+    REQUIRE(accepted);
+    Engine* const engine = io->engine();
+    ErrorCode said{};
+    std::thread user([&] { said = abi::engine_cancel(engine, accepted.handle()); });
+    over.wait();
+    io.reset();
+    user.join();
+    REQUIRE(said == ErrorCode::none);
+}
+
 struct Footprint {
     std::uint64_t fds = test::open_fds();
     std::uint64_t threads = test::thread_count();
@@ -199,4 +242,15 @@ TEST_CASE("submissions racing a shutdown are noticed once or stay with the calle
 TEST_CASE("submissions racing a shutdown are noticed once or stay with the caller / null",
           "[shutdown-race][A6][A9][A10][null][scenario-4]") {
     run_rounds(Backend::null, rounds_of("IOENGINE_TEST_ROUNDS_URING", 100));
+}
+
+TEST_EACH_BACKEND("starting a group races with shutdown", "[shutdown-race][A6]") {
+    for (int round = 0; round < (backend == Backend::aio ? 20 : 150); ++round)
+        race_a_start(backend, round % 2 == 0 ? Lending::callers : Lending::callbacks);
+}
+
+TEST_EACH_BACKEND("an order to cancel outlives what it ends", "[shutdown-race][H6]") {
+    test::require_giving_up(backend);
+    for (int round = 0; round < 200; ++round)
+        race_a_cancel(backend);
 }

@@ -246,8 +246,7 @@ class DrivingThread {
         default:
             break;
         }
-        // Nobody ends another call than a wait when a sink has finished the last of them.
-        if (!word().done())
+        if (!word().done() && random_.coin())
             wait_for_own(calm ? -1 : limit_ns);
         else
             run(at_.scene.polls && random_.coin() ? Run::now : Run::once, -1);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <pthread.h>
 #include <thread>
 
 namespace {
@@ -24,12 +25,29 @@ struct Handle {
     std::uint32_t no_ring[16] = {};
     std::atomic<std::uint32_t> users{0};  // threads inside, and kLive while it may be entered
     std::unique_ptr<Queue> queue;
-    Handle* next = nullptr;  // free ones
+    std::uint32_t generation = 0;  // of the process that has set it up
+    Handle* next = nullptr;        // free ones
     static constexpr std::uint32_t kLive = 1u << 31;
 };
 
-std::mutex g_mutex;  // the free ones, and the list of all
+std::mutex g_mutex;  // the free ones
 Handle* g_free = nullptr;
+
+// How many forks lie between this process and the first. What an ancestor has set up is no context
+// here, as in the kernel: EINVAL, and nothing of it is touched. relaxed: a child changes it while
+// it has one thread.
+std::atomic<std::uint32_t> g_generation{0};
+[[maybe_unused]] const int g_watches_forks =
+    ::pthread_atfork([] { g_mutex.lock(); }, [] { g_mutex.unlock(); },
+                     [] {
+                         g_generation.fetch_add(1, std::memory_order_relaxed);
+                         g_mutex.unlock();
+                     });
+
+// Read after `users`, or by whoever has set it up.
+bool is_ours(const Handle& handle) noexcept {
+    return handle.generation == g_generation.load(std::memory_order_relaxed);
+}
 
 Handle* take_handle() noexcept {
     const std::lock_guard<std::mutex> lock(g_mutex);
@@ -53,7 +71,8 @@ class Entered {
         if (handle_ == nullptr)
             return;
         // acquire: pairs with io_setup()'s release. The last one out is seen by io_destroy().
-        live_ = (handle_->users.fetch_add(1, std::memory_order_acquire) & Handle::kLive) != 0;
+        live_ = (handle_->users.fetch_add(1, std::memory_order_acquire) & Handle::kLive) != 0 &&
+                is_ours(*handle_);
     }
     Entered(const Entered&) = delete;
     Entered& operator=(const Entered&) = delete;
@@ -81,6 +100,7 @@ int setup(int events, io_context_t* context) noexcept {
     if (handle == nullptr)
         return -ENOMEM;
     handle->queue = std::move(queue);
+    handle->generation = g_generation.load(std::memory_order_relaxed);
     handle->users.fetch_or(Handle::kLive, std::memory_order_release);
     *context = reinterpret_cast<io_context_t>(handle);
     return 0;
@@ -88,7 +108,7 @@ int setup(int events, io_context_t* context) noexcept {
 
 int destroy(io_context_t context) noexcept {
     auto* const handle = reinterpret_cast<Handle*>(context);
-    if (handle == nullptr)
+    if (handle == nullptr || !is_ours(*handle))
         return -EINVAL;
     // acq_rel: of several that destroy it one sees it live.
     if ((handle->users.fetch_and(~Handle::kLive, std::memory_order_acq_rel) & Handle::kLive) == 0)

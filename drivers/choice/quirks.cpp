@@ -34,7 +34,8 @@ constexpr Quirk kQuirks[] = {
     {"io_wq_hash_race", release_number(5, 11, 0), release_number(5, 15, 3), true,
      "a buffered write through io_uring can be lost (io-wq hash race, fixed in 5.15.3)"},
     {"exit_in_d_state", release_number(5, 13, 0), release_number(5, 16, 0), false,
-     "a thread that exits with io_uring requests in flight can hang; only engine threads submit"},
+     "a thread that exits with io_uring requests in flight can hang: one of yours that drives, "
+     "waits or lends must not exit before their end"},
     {"memlock_freed_late", release_number(5, 1, 0), release_number(5, 12, 0), false,
      "rings count against RLIMIT_MEMLOCK and are given back late; a ring may come out smaller"},
     {"memlock_freed_late", release_number(6, 14, 0), kNotFixed, false,

@@ -122,10 +122,11 @@ struct Options {
     // is nothing left to share since Linux 5.12, where workers belong to the thread that submits.
     const Engine* ring_of = nullptr;
 
-    // Where callbacks run: a pool that may serve several contexts, or (null) the poller thread.
+    // Where callbacks run: a pool that may serve several contexts, or (null) the poller thread, or
+    // the one that holds both roles.
     // The context shares ownership of the pool.
     const IOWorkers* workers = nullptr;
-    // Takes each completion instead, on the poller thread; arranges that delivery.run() is called.
+    // Takes each completion instead, on that thread; arranges that delivery.run() is called.
     // Must not block. Not together with `workers`.
     void (*sink)(void* user, Delivery delivery) = nullptr;
     void* sink_user = nullptr;
@@ -181,7 +182,7 @@ struct Options {
     std::uint32_t spin_us = 0;
     // Places in the tables of registered buffers (0 to 16384) and files (0 to 32768); see
     // <ioengine/registered.hpp>. What finds no place goes without. 8 bytes of kernel memory each
-    // on io_uring, 48 of the process's once something is registered; 0: none.
+    // on io_uring, 52 of the process's once something is registered; 0: none.
     std::uint32_t registered_buffers = 1024;
     std::uint32_t registered_files = 1024;
     // Measure the time from submit to completion of every request (two clock reads each).

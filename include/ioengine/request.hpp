@@ -113,7 +113,8 @@ struct RequestHandle {
     Channel channel = Channel::automatic;
 };
 
-// Entered exactly once per accepted request (twice with kFlagEarlyResult): on the poller thread, an
+// Entered exactly once per accepted request (twice with kFlagEarlyResult): on the poller thread
+// (with Threading::owner and caller: on the one that drives, also in its submit_wait()), an
 // IOWorkers thread, or wherever Options::sink takes it; inside Group::wait(), and any wait with
 // Wait::help, on the thread that waits; for what an IOMergeSubmitter could not hand over, in its
 // destructor. Must not throw. Must not block for long: it holds up all that come after.

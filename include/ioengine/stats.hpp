@@ -63,7 +63,7 @@ struct Stats {
     std::uint64_t stale_completions = 0;   // completions of no living request, ignored
     std::uint64_t cq_overflows = 0;        // times the completion ring had spilled over; none lost
     std::uint64_t nudges = 0;              // zero-length reads (or NOPs) that woke the poller
-    std::uint64_t submitter_wakes = 0;     // futex calls that woke the submitter
+    std::uint64_t submitter_wakes = 0;     // system calls that woke the submitter
     std::uint64_t offloaded = 0;           // operations the backend lacks, run on a helper thread
     std::uint64_t fixed_buffers = 0;  // transfers on a registered buffer; of several parts each
     std::uint64_t fixed_files = 0;    // operations on a registered file, likewise
@@ -91,8 +91,8 @@ struct InFlight {
     char stage[16] = {};       // "filled", "in_kernel", "completed", "continuing"
 };
 
-// What shutdown did. `clean` means: every accepted request has completed, both threads have ended,
-// the kernel context is gone.
+// What shutdown did. `clean` means: every accepted request has completed, the engine's threads have
+// ended, the kernel context is gone.
 struct ShutdownReport {
     static constexpr std::uint32_t kNamed = 16;
 

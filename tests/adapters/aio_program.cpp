@@ -6,6 +6,7 @@
 // tests/adapters/aio.sh runs it twice: over the kernel, which shows that the expectations are
 // right, and with our library in LD_PRELOAD, on each backend.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -21,6 +22,7 @@
 #include <string>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -609,6 +611,50 @@ void several_wait() {
     expect(got == 8, "each event comes to one of them", got);
 }
 
+// A context is its process's: a child has none of it, and may make one of its own.
+int what_a_child_gets(io_context_t inherited) {
+    io_event event;
+    iocb control;
+    iocb* list[] = {&control};
+    unsigned char byte = 0;
+    io_prep_pread(&control, g_fd, &byte, 1, 0);
+    if (io_submit(inherited, 1, list) != -EINVAL)
+        return 1;
+    if (io_getevents(inherited, 1, 1, &event, nullptr) != -EINVAL)
+        return 2;
+    if (io_destroy(inherited) != -EINVAL)
+        return 3;
+    io_context_t own = nullptr;
+    if (io_setup(2, &own) != 0 || io_submit(own, 1, list) != 1)
+        return 4;
+    if (io_getevents(own, 1, 1, &event, nullptr) != 1 || event.res != 1)
+        return 5;
+    return io_destroy(own) == 0 ? 0 : 6;
+}
+
+void forks() {
+    Context io(4);
+    Aligned memory(kBlock);
+    std::atomic<int> got{0};
+    std::thread waiting([&] {
+        io_event event;
+        while (got == 0)
+            got = std::max(0, io_getevents(io.context, 1, 1, &event, nullptr));
+    });
+    ::usleep(20'000);  // until it is inside
+    const pid_t child = ::fork();
+    if (child == 0)
+        ::_exit(what_a_child_gets(io.context));
+    int status = -1;
+    expect(child > 0 && ::waitpid(child, &status, 0) == child && status == 0,
+           "a child has no context of its parent's", status);
+    iocb control;
+    io_prep_pread(&control, g_direct, memory.data, kBlock, 0);
+    expect(io.submit(control) == 1, "a read is taken after a fork");
+    waiting.join();
+    expect(got == 1, "and its event comes");
+}
+
 struct Part {
     const char* fact;
     void (*run)();
@@ -629,6 +675,7 @@ constexpr Part kParts[] = {
     {"threads share a context", many_threads},
     {"threads that wait for several each get theirs", several_wait},
     {"io_destroy waits for what is in flight", destroy_waits},
+    {"a forked child has no context of its parent's", forks},
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace ioengine;
@@ -122,13 +123,19 @@ TEST_CASE("a polled ring with nothing in flight costs no call", "[fault][iopoll]
         // A thread of the engine's parks; one of the host's is told that it need not come again.
         if (io.run_once(Run::now).code == ErrorCode::none)
             REQUIRE(io.run_once(Run::now).again_in_ns < 0);
-        std::this_thread::sleep_for(50ms);
         const auto calls = [&] {
             const Stats stats = io.stats();
             return rings.ordinary.waits() + rings.polled.waits() + stats.wait_calls +
                    stats.submit_calls;
         };
-        const std::uint64_t before = calls();
+        std::uint64_t before = 0;
+        test::wait_until(
+            [&] {
+                const std::uint64_t earlier = std::exchange(before, calls());
+                std::this_thread::sleep_for(50ms);
+                return earlier == before;
+            },
+            "waiting for the engine to come to rest");
         std::this_thread::sleep_for(200ms);
         REQUIRE(calls() == before);
     });

@@ -37,7 +37,7 @@ Handle* g_free = nullptr;
 // here, as in the kernel: EINVAL, and nothing of it is touched. relaxed: a child changes it while
 // it has one thread.
 std::atomic<std::uint32_t> g_generation{0};
-[[maybe_unused]] const int g_watches_forks =
+[[maybe_unused]] const int kWatchesForks =
     ::pthread_atfork([] { g_mutex.lock(); }, [] { g_mutex.unlock(); },
                      [] {
                          g_generation.fetch_add(1, std::memory_order_relaxed);

@@ -15,6 +15,7 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/child.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/wait.hpp"
 
 #include <ioengine/ioengine.hpp>
@@ -75,7 +76,6 @@ inline bool is_to_be_driven(const ioengine::Options& options) {
            options.lending == ioengine::Lending::callbacks;
 }
 
-constexpr char kDriverName[] = "test-driver";
 // Drives it to its end, which comes with its shutdown; and touches it no more after that, so that
 // nobody has to join it. Returns once it is the driver.
 inline void drive(ioengine::Engine* engine) {

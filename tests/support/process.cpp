@@ -87,7 +87,7 @@ std::uint64_t open_fds() {
 std::uint64_t thread_count() {
     std::uint64_t count = 0;
     for (const ThreadUse& use : threads_named(""))
-        count += !use.is_kernels;
+        count += !use.is_kernels && use.name != kDriverName;
     return count;
 }
 

@@ -12,7 +12,9 @@
 namespace test {
 
 std::uint64_t open_fds();
-// Without those that the kernel adds for io_uring: they come and go as it likes.
+// Without those that the kernel adds for io_uring, which come and go as it likes, and those that
+// drive contexts for the tests, which nobody joins: see backends.hpp.
+constexpr char kDriverName[] = "test-driver";
 std::uint64_t thread_count();
 std::uint64_t map_count();
 std::uint64_t rss_bytes();
@@ -31,8 +33,8 @@ bool operator==(const ThreadUse& a, const ThreadUse& b);
 // ended, or are joined.
 std::vector<ThreadUse> threads_named(const std::string& prefix);
 
-// Waits until so many engine threads are there, by their default names: a new one takes a moment to
-// name itself, and one that nobody joins takes a moment to end.
+// Waits until so many engine threads are there, by their default names: a new one
+// takes a moment to name itself, and one that nobody joins takes a moment to end.
 void wait_for_engine_threads(std::size_t count);
 
 // For messages: one thread per line.

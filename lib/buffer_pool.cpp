@@ -152,7 +152,8 @@ BufferPool* buffer_pool_create(Engine* engine, std::size_t count, std::size_t si
 
 void buffer_pool_destroy(BufferPool* pool) noexcept {
     // In a forked child nobody gives back what was out, and the kernel writes elsewhere.
-    for (std::size_t i = 0; i < pool->count && !is_inherited(*pool); ++i)
+    const bool looks = !is_inherited(*pool);
+    for (std::size_t i = 0; looks && i < pool->count; ++i)
         if (pool->states[i].is_out.load(std::memory_order_relaxed))
             misused("a BufferPool was destroyed while a buffer of it was out; the kernel may be "
                     "writing there");

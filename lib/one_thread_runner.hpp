@@ -300,9 +300,11 @@ class OneThreadRunner final : public DriverRunner<D> {
         // Callbacks may keep it busy for ever.
         constexpr int kRoundsMax = 16;
         const auto enough = [&] { return waits && found(); };
-        // What a sink's workers end counts, too. seq_cst: see finish_handed_out(); found() looks
-        // after this.
-        context_.driver_counts.store(waits, std::memory_order_seq_cst);
+        // What a sink's workers end counts, too. seq_cst: with
+        // IoSharedContext::finish_handed_out(); found() looks after this.
+        const bool counts = waits && context_.config.sink != nullptr;
+        if (counts)
+            context_.driver_counts.store(true, std::memory_order_seq_cst);
         Next next = Next::again;
         for (int i = 0; next == Next::again && i < kRoundsMax && !left_; ++i) {
             next = step(waits && !found() ? EventCount::kNoLimit : 0, enough);
@@ -314,7 +316,8 @@ class OneThreadRunner final : public DriverRunner<D> {
                 next = Next::again;
             }
         }
-        context_.driver_counts.store(false, std::memory_order_relaxed);
+        if (counts)  // relaxed: one wake-up too many does no harm
+            context_.driver_counts.store(false, std::memory_order_relaxed);
         remind(next == Next::again);
         if (next == Next::sleep && driver_->polls())
             return 0;

@@ -208,8 +208,8 @@ void IoSharedContext::finish_handed_out(Request& request) noexcept {
     // last completion of a closing context is either counted in time or announced.
     if (finish(request)) {
         completed_.fetch_add(1, std::memory_order_seq_cst);
-        // seq_cst on both: a driver says that it sleeps over completions, and looks at the count
-        // after that. One of the two sees the other.
+        // seq_cst on both, here and in OneThreadRunner::once(): a driver says that it sleeps over
+        // completions, and looks at the count after that. One of the two sees the other.
         if (driver_counts.load(std::memory_order_seq_cst))
             wake_urgently();
     }

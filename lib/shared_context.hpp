@@ -219,7 +219,8 @@ class IoSharedContext {
     // anything is on its way for the last time; whoever hands over in its place looks here
     // afterwards, and wakes it. Each side has a fence in between: one of them sees the other.
     std::atomic<bool> unwatched{false};
-    // The driver sleeps until requests come to their end, whoever ends them: finish_handed_out().
+    // The driver sleeps until requests come to their end, whoever ends them:
+    // OneThreadRunner::once() writes, finish_handed_out() reads.
     std::atomic<bool> driver_counts{false};
     alignas(64) Closing closing;
     SharedCounters shared_counters;

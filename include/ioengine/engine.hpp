@@ -45,7 +45,8 @@ struct RunReport {
     // would_deadlock: from a callback; forked; unsupported: another Threading; system: the ring
     // could not be bound to this thread, which is not the driver yet; another one may be.
     ErrorCode code = ErrorCode::none;
-    std::uint64_t completed = 0;    // requests that came to their end
+    std::uint64_t completed = 0;    // requests that came to their end; what workers have ended
+                                    // since the driver's last call of any kind is among them
     std::int64_t again_in_ns = -1;  // call again after so long, whatever completion_fd() says;
                                     // negative: when it says so
 };

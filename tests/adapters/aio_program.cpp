@@ -643,8 +643,10 @@ void forks() {
     });
     ::usleep(20'000);  // until it is inside
     const pid_t child = ::fork();
-    if (child == 0)
+    if (child == 0) {
+        ::alarm(180);  // a hang is a failure
         ::_exit(what_a_child_gets(io.context));
+    }
     int status = -1;
     expect(child > 0 && ::waitpid(child, &status, 0) == child && status == 0,
            "a child has no context of its parent's", status);

@@ -348,22 +348,28 @@ TEST_EVERY_BACKEND("run_once() returns when a worker has run a callback", "[thre
     Options options = driven();
     options.workers = &*workers;
     auto io = test::make_context(backend, options);
-    for (int round = 0; round < 200; ++round) {
-        std::atomic<bool> done{false};
-        const auto callback = [&done, round](Result) noexcept {
-            if (round % 20 == 0)
-                std::this_thread::sleep_for(2ms);  // so that the driver sleeps by then
-            done = true;
-        };
-        REQUIRE(io.nop(callback));
-        std::uint64_t completed = 0;
-        while (completed == 0) {
-            const RunReport report = io.run_once();
-            REQUIRE(report.code == ErrorCode::none);
-            completed += report.completed;
+    test::Latch over(1);
+    int wrong = 0;
+    std::thread host([&] {
+        for (int round = 0; round < 200; ++round) {
+            std::atomic<bool> done{false};
+            const auto callback = [&done, round](Result) noexcept {
+                if (round % 20 == 0)
+                    std::this_thread::sleep_for(2ms);  // so that the driver sleeps by then
+                done = true;
+            };
+            wrong += !io.nop(callback);
+            RunReport report;
+            while (report.completed == 0 && report.code == ErrorCode::none)
+                report = io.run_once();
+            wrong += report.completed != 1 || !done;
         }
-        REQUIRE(done);
-    }
+        wrong += !io.shutdown().clean;
+        over.count_down();
+    });
+    over.wait("waiting for a driver that sleeps over what workers end");
+    host.join();
+    REQUIRE(wrong == 0);
 }
 
 TEST_EVERY_BACKEND("no descriptor is made for a context that has been shut down", "[threading]") {

@@ -10,9 +10,7 @@
 
 #include <atomic>
 #include <cerrno>
-#include <fstream>
 #include <poll.h>
-#include <string>
 #include <thread>
 #include <unistd.h>
 
@@ -21,14 +19,6 @@ using test::first;
 
 namespace {
 
-bool sleeps(int tid) {
-    std::ifstream stat("/proc/self/task/" + std::to_string(tid) + "/stat");
-    std::string line;
-    std::getline(stat, line);
-    const std::size_t state = line.rfind(')') + 2;
-    return state < line.size() && line[state] == 'S';
-}
-
 std::atomic<int> g_driver{0};
 std::atomic<bool> g_counted{false};
 
@@ -36,8 +26,13 @@ std::atomic<bool> g_counted{false};
 void* nothing_once_the_driver_sleeps(std::size_t) {
     g_counted = true;
     // Asleep a few times in a row: in the kernel, and not over a lock for a moment.
-    for (int looks = 0; looks < 20; looks = sleeps(g_driver) ? looks + 1 : 0)
-        ::usleep(1000);
+    int looks = 0;
+    test::wait_until(
+        [&looks] {
+            looks = test::is_asleep(g_driver) ? looks + 1 : 0;
+            return looks == 20;
+        },
+        "waiting for the driver to sleep");
     return nullptr;
 }
 

@@ -88,6 +88,7 @@ TEST_EACH_BACKEND("a wait that fails for want of something is tried again after 
 
 TEST_EACH_BACKEND("a wait whose limit passes is no failure, in any threading",
                   "[fault][wait][G1]") {
+    const test::PatternFile file(1, 54);
     for (const Threading threading : {Threading::split, Threading::owner, Threading::caller}) {
         test::FaultPlan plan;
         test::Pipe pipe;
@@ -95,15 +96,18 @@ TEST_EACH_BACKEND("a wait whose limit passes is no failure, in any threading",
         Options options;
         options.threading = threading;
         auto io = test::make_faulty(backend, plan, options);
-        // AIO would wait for the pipe inside io_submit(2).
         Request request;
         request.prepare_read(pipe.read_end(), &byte, 1, 0);
-        if (backend == Backend::uring) {
-            REQUIRE(io.submit(request));
-            REQUIRE(io.wait_for(request, std::chrono::milliseconds(20)) == ErrorCode::timed_out);
-            pipe.feed("x", 1);
-            REQUIRE(io.wait(request) == ErrorCode::none);
+        if (backend == Backend::aio) {  // which would wait for the pipe inside io_submit(2)
+            request.prepare_read(file.fd(), &byte, 1, 0);
+            plan.hold(first(1));
         }
+        REQUIRE(io.submit(request));
+        REQUIRE(io.wait_for(request, std::chrono::milliseconds(20)) == ErrorCode::timed_out);
+        pipe.feed("x", 1);
+        plan.release();
+        REQUIRE(io.wait(request) == ErrorCode::none);
+        REQUIRE(request.outcome().bytes() == 1);
         if (threading == Threading::caller)
             REQUIRE(io.run_for(std::chrono::milliseconds(20)).code == ErrorCode::none);
         REQUIRE(io.shutdown().clean);

@@ -35,12 +35,17 @@ constexpr unsigned long kExiting = 0x4;
 // Has it from its first moment, and its name "iou-..." a little later (kernel/fork.c).
 constexpr unsigned long kIoWorker = 0x10;
 
-// All flags of one that is gone.
-unsigned long flags_of(const std::string& directory) {
+// Fields of proc(5), stat, from the third on, the state. Fails if there is no such thread.
+std::istringstream stat_of(const std::string& directory) {
     std::ifstream stat(directory + "/stat");
     std::string line;
     std::getline(stat, line);
-    std::istringstream fields(line.substr(line.rfind(')') + 1));
+    return std::istringstream(line.substr(line.rfind(')') + 1));
+}
+
+// All flags of one that is gone.
+unsigned long flags_of(const std::string& directory) {
+    std::istringstream fields = stat_of(directory);
     std::string skipped;
     for (int i = 0; i < 6; ++i)
         fields >> skipped;
@@ -89,6 +94,11 @@ std::uint64_t thread_count() {
     for (const ThreadUse& use : threads_named(""))
         count += !use.is_kernels && use.name != kDriverName;
     return count;
+}
+
+bool is_asleep(int tid) {
+    char state = 0;
+    return stat_of("/proc/self/task/" + std::to_string(tid)) >> state && state == 'S';
 }
 
 void wait_for_engine_threads(std::size_t count) {

@@ -29,6 +29,9 @@ struct ThreadUse {
 };
 bool operator==(const ThreadUse& a, const ThreadUse& b);
 
+// Does this thread of ours sleep, where a signal could wake it? False if there is none.
+bool is_asleep(int tid);
+
 // Every thread of this process whose name begins with `prefix`, by thread id. Not those that have
 // ended, or are joined.
 std::vector<ThreadUse> threads_named(const std::string& prefix);

@@ -28,6 +28,7 @@ struct SimFile {
     bool whole_writes = false;  // a write that does not fit fails, instead of being short
     std::uint64_t capacity = 0;
     std::vector<unsigned char> bytes;  // its size is the end of the file
+    bool can_be_polled = false;        // its device, if it is direct
 
     std::uint64_t end() const noexcept { return bytes.size(); }
 };
@@ -71,7 +72,7 @@ class SimFiles {
 
   private:
     std::vector<SimFile> files_;
-    SimFile signal_{SimFile::Kind::signal, false, false, 0, {}};
+    SimFile signal_{SimFile::Kind::signal, false, false, 0, {}, false};
     int signal_fd_ = -1;
 };
 

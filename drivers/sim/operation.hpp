@@ -27,6 +27,9 @@ struct SimOperation {
     int rw_flags = 0;      // RWF_*
     bool by_user = false;  // handed over by a thread of the user's, which may exit
     int done_fd = -1;      // an eventfd that is told of the completion
+    // By the ring whose transfers are polled; with or without a thread of the kernel's that asks.
+    bool polled = false;
+    bool kernel_asks = false;
     bool watches = false;  // only whether `fd` can be read: no harm if it never completes
 
     // what the kernel makes of it

@@ -88,9 +88,9 @@ int SimUring::submit_prefix() {
         return -EBADFD;
     if (const int answer = faults.submit_answer(world_->now_ns(), true))
         return answer;
-    if (shape_.busy_when_spilled && world_->spilled() != 0) {
-        world_->flush_spilled();
-        if (world_->spilled() != 0) {
+    if (shape_.busy_when_spilled && overflowed()) {
+        world_->flush_spilled(shape_.iopoll);
+        if (overflowed()) {
             faults.note(Fault::ebusy);
             return -EBUSY;
         }
@@ -116,7 +116,8 @@ int SimUring::show() {
     is_asleep_ |= head_ == published_ && faults.random().coin();
     published_ = tail_;
     world_->serve({this, [](void* self) { return static_cast<SimUring*>(self)->has_entries(); },
-                   [](void* self) { static_cast<SimUring*>(self)->take_some(); }});
+                   [](void* self) { static_cast<SimUring*>(self)->take_some(); }},
+                  shape_.iopoll);
     if (is_asleep_ && count != 0) {
         if (const int answer = faults.submit_answer(world_->now_ns(), false))
             return answer == -EINTR ? -EINTR : -EAGAIN;
@@ -128,7 +129,7 @@ int SimUring::show() {
 
 bool SimUring::has_entries() const noexcept {
     return !is_asleep_ && head_ != published_ &&
-           !(shape_.busy_when_spilled && world_->spilled() != 0);
+           !(shape_.busy_when_spilled && world_->spilled(shape_.iopoll) != 0);
 }
 
 // It goes on behind an entry that fails at once, now or the next time.
@@ -141,12 +142,14 @@ void SimUring::take_some() {
 }
 
 bool SimUring::start(const io_uring_sqe& sqe) {
-    if (sqe.opcode == IORING_OP_ASYNC_CANCEL) {
+    if (sqe.opcode == IORING_OP_ASYNC_CANCEL && !shape_.iopoll) {
         start_cancel(sqe);
         return true;
     }
     SimOperation operation;
-    if (sqe.opcode == IORING_OP_POLL_ADD)
+    operation.polled = shape_.iopoll;
+    operation.kernel_asks = shape_.sqpoll;
+    if (sqe.opcode == IORING_OP_POLL_ADD && !shape_.iopoll)
         return start_watch(sqe);
     io_uring_sqe plain = sqe;
     int answer = look_up(plain);
@@ -159,12 +162,46 @@ bool SimUring::start(const io_uring_sqe& sqe) {
         answer = -EBADF;
     if (answer == 0)
         answer = world_->faults().entry_answer();
+    if (answer == 0 && shape_.iopoll) {
+        answer = polling_answer(operation);
+        if (answer == -EOPNOTSUPP) {  // found when it is issued: io_uring_enter(2) has taken it
+            world_->answer_at_once(operation, answer);
+            return true;
+        }
+    }
     if (answer == 0) {
         world_->begin(operation);
         return true;
     }
+    // A read that is refused with EINVAL is one that cannot be polled, if it is a trial. Only the
+    // driver knows that.
+    if (operation.polled && answer == -EINVAL && is_read(operation.action))
+        answer = -EFAULT;
     world_->answer_at_once(operation, answer);
     return false;
+}
+
+// io_rw_init_file() and, for the device, submit_bio_noacct(): Linux 6.18 refuses the reads of a
+// device without poll queues, and takes its writes.
+int SimUring::polling_answer(const SimOperation& operation) {
+    if (!moves_bytes(operation.action))
+        return -EINVAL;
+    const SimFile& file = *world_->files.find(operation.fd);
+    const bool passes = file.can_be_polled ||
+                        (is_write(operation.action) && world_->files.is_direct(operation.fd) &&
+                         world_->faults().random().coin());
+    return file.direct && passes ? 0 : -EOPNOTSUPP;
+}
+
+int SimUring::look() noexcept {
+    world_->seam();
+    const bool denied = world_->faults().denied(world_->now_ns());
+    if (!denied && !has_news())
+        world_->lose_cpu();
+    if (!denied && !shape_.sqpoll)
+        world_->ask_devices();
+    see_completions();
+    return world_->called(SimCall::wait, 1, denied ? -EPERM : 0);
 }
 
 // io_uring/rsrc.c: a second table is EBUSY; io_uring/rw.c and io_uring.c: an empty place is EBADF
@@ -184,6 +221,12 @@ int SimUring::update_table(TableKind kind, std::uint32_t first, const TableItem*
         return -ENXIO;
     if (first + count > table.size())
         return -EINVAL;
+    SimFaults& faults = world_->faults();
+    if (!faults.is_calm() && faults.random().chance(shape_.tables_refuse_ppm)) {
+        if (count == 1 || faults.random().coin())
+            return -ENOMEM;
+        count = static_cast<std::uint32_t>(faults.random().between(1, count - 1));
+    }
     for (std::uint32_t i = 0; i < count; ++i) {
         if (items[i].fd >= 0 && world_->files.find(items[i].fd) == nullptr)
             return i != 0 ? static_cast<int>(i) : -EBADF;

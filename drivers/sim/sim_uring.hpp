@@ -10,6 +10,9 @@
 //
 // With SQPOLL submit() shows the entries to a thread of the kernel's, which takes them one by one,
 // at moments that chance picks, and falls asleep when there are none: then it has to be called.
+//
+// With IOPOLL it takes nothing but transfers, and refuses with EOPNOTSUPP those of files that
+// cannot be polled; what a device is done with stays there until somebody asks.
 #pragma once
 
 // Before liburing.h, whose linux/fs.h has a macro BLOCK_SIZE that the queue's header cannot stand.
@@ -75,16 +78,16 @@ class SimUring {
 
     template <RingEvent Event>
     int peek(unsigned max, Event* events) noexcept {
-        if (const int fd = world_->done_fd(); fd >= 0) {
+        if (const int fd = world_->done_fd(); fd >= 0 && !shape_.iopoll) {
             eventfd_t said = 0;
             static_cast<void>(::eventfd_read(fd, &said));
         }
         world_->seam();
-        if (world_->ready() == 0)
-            world_->flush_spilled();
+        if (world_->ready(shape_.iopoll) == 0)
+            world_->flush_spilled(shape_.iopoll);
         unsigned count = 0;
         SimCompletion completion;
-        while (count < max && world_->take(1, &completion) == 1) {
+        while (count < max && world_->take(1, &completion, shape_.iopoll) == 1) {
             events[count].user_data = completion.token;
             events[count].result = static_cast<decltype(events->result)>(completion.result);
             ++count;
@@ -97,9 +100,13 @@ class SimUring {
     int wait(std::int64_t limit_ns) noexcept;
     bool limits_waits() const noexcept { return true; }
     unsigned completions_ready() noexcept {
-        return shape_.deferred ? seen_ : static_cast<unsigned>(world_->ready());
+        return shape_.deferred ? seen_ : static_cast<unsigned>(world_->ready(shape_.iopoll));
     }
-    bool overflowed() noexcept { return world_->spilled() != 0; }
+    bool has_news() noexcept { return world_->has_completion(shape_.iopoll); }
+    // With IOPOLL. Whoever asks the devices has no end of it, and loses the CPU now and then: so
+    // time passes.
+    int look() noexcept;
+    bool overflowed() noexcept { return world_->spilled(shape_.iopoll) != 0; }
 
     int bind() noexcept {
         shape_.disabled = false;
@@ -125,7 +132,9 @@ class SimUring {
     bool start(const io_uring_sqe& sqe);
     void start_cancel(const io_uring_sqe& sqe);
     bool start_watch(const io_uring_sqe& sqe);
-    void see_completions() noexcept { seen_ = static_cast<unsigned>(world_->ready()); }
+    // 0, or the -errno of what cannot be polled.
+    int polling_answer(const SimOperation& operation);
+    void see_completions() noexcept { seen_ = static_cast<unsigned>(world_->ready(shape_.iopoll)); }
     // The entry without its places in the tables; or -errno.
     int look_up(io_uring_sqe& sqe) const noexcept;
 

@@ -37,6 +37,7 @@ std::uint32_t SimWorld::place_for(const SimOperation& asked) {
 void SimWorld::begin(const SimOperation& asked) {
     const std::uint32_t place = place_for(asked);
     SimOperation& operation = operations_[place];
+    polled_ += operation.polled ? 1 : 0;
     if (moves_bytes(operation.action) && !(operation.vectored && shape_.late_vectors))
         list_segments(operation.vectored, operation.data, operation.size, operation.segments);
     const FaultRule* const rule = faults_.operation_rule();
@@ -86,7 +87,8 @@ void SimWorld::answer_at_once(const SimOperation& asked, std::int64_t result) {
         watcher.entered(watcher.user, operation);
     if (watcher.answered != nullptr)
         watcher.answered(watcher.user, operation, result);
-    post({operation.token, result}, operation.done_fd);
+    polled_ += operation.polled ? 1 : 0;
+    post({operation.token, result}, operation, false);
     leave_place(place);
 }
 
@@ -184,8 +186,18 @@ void SimWorld::hurry(bool never_only) {
     find_next_due();
 }
 
+void SimWorld::take_entries() {
+    std::array<const SimTaker*, 2> busy{};
+    std::size_t count = 0;
+    for (const SimTaker& taker : takers_)
+        if (taker.ring != nullptr && taker.has_entries(taker.ring))
+            busy[count++] = &taker;
+    const SimTaker& taker = *busy[count == 2 && random_.coin() ? 1 : 0];
+    taker.take(taker.ring);
+}
+
 void SimWorld::destroy() noexcept {
-    taker_ = {};
+    takers_ = {};
     destroyed_with_ = static_cast<std::size_t>(
         std::count_if(in_flight_.begin(), in_flight_.end(),
                       [this](const InFlight& one) { return !operations_[one.place].watches; }));
@@ -221,13 +233,15 @@ void SimWorld::finish(std::size_t which, bool cancelled) {
     const std::int64_t result = carry_out(operation, cancelled);
     if (watcher.answered != nullptr)
         watcher.answered(watcher.user, operation, result);
-    post({operation.token, result}, operation.done_fd);
+    post({operation.token, result}, operation, true);
     leave_place(one.place);
 }
 
 int SimWorld::cancel(std::uint64_t token) {
     for (std::size_t i = 0; i < in_flight_.size(); ++i) {
-        if (operations_[in_flight_[i].place].token != token)
+        const SimOperation& operation = operations_[in_flight_[i].place];
+        // One ring knows nothing of what the other has.
+        if (operation.token != token || operation.polled)
             continue;
         // What would never complete can always be cancelled; others may have gone too far.
         if (in_flight_[i].due_ns != kNever && !random_.chance(shape_.cancels_ppm))
@@ -251,40 +265,64 @@ std::size_t SimWorld::submitter_exits() {
     return cancelled;
 }
 
-void SimWorld::post(const SimCompletion& completion, int done_fd) {
+void SimWorld::post(const SimCompletion& completion, const SimOperation& operation,
+                    bool by_device) {
+    if (operation.polled && by_device && !operation.kernel_asks) {
+        on_devices_.push_back(completion);
+        return;
+    }
+    if (!operation.polled)
+        tell(operation.done_fd);
+    add_to(of(operation.polled), completion);
+}
+
+void SimWorld::ask_devices() {
+    for (const SimCompletion& completion : on_devices_)
+        add_to(polled_ready_, completion);
+    on_devices_.clear();
+}
+
+void SimWorld::tell(int done_fd) {
     if (done_fd < 0)
         done_fd = done_fd_;
-    if (done_fd >= 0) {
-        static_cast<void>(::eventfd_write(done_fd, 1));
-        ++told_;
-    }
+    if (done_fd < 0)
+        return;
+    static_cast<void>(::eventfd_write(done_fd, 1));
+    ++told_;
+}
+
+void SimWorld::add_to(SimReady& ready, const SimCompletion& completion) {
     // Once one has spilled over, the others queue behind it, so that they keep their order
     // (io_uring/io_uring.c, io_cqe_overflow).
-    if (spilled_.empty() && ready_.size() < shape_.ready_max) {
-        ready_.push_back(completion);
+    if (ready.spilled.empty() && ready.ring.size() < shape_.ready_max) {
+        ready.ring.push_back(completion);
         return;
     }
     faults_.note(Fault::spilled);
-    spilled_.push_back(completion);
+    ready.spilled.push_back(completion);
 }
 
-void SimWorld::flush_spilled() {
-    while (!spilled_.empty() && ready_.size() < shape_.ready_max) {
-        ready_.push_back(spilled_.front());
-        spilled_.pop_front();
+void SimWorld::flush_spilled(bool iopoll) {
+    SimReady& ready = of(iopoll);
+    while (!ready.spilled.empty() && ready.ring.size() < shape_.ready_max) {
+        ready.ring.push_back(ready.spilled.front());
+        ready.spilled.pop_front();
     }
 }
 
-std::size_t SimWorld::take(std::size_t max, SimCompletion* out) {
-    const std::size_t count = std::min(max, ready_.size());
-    std::copy_n(ready_.begin(), count, out);
-    ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(count));
+std::size_t SimWorld::take(std::size_t max, SimCompletion* out, bool iopoll) {
+    std::deque<SimCompletion>& ring = of(iopoll).ring;
+    const std::size_t count = std::min(max, ring.size());
+    std::copy_n(ring.begin(), count, out);
+    ring.erase(ring.begin(), ring.begin() + static_cast<std::ptrdiff_t>(count));
+    polled_ -= iopoll ? count : 0;
     return count;
 }
 
 void SimWorld::repeat_stale(const SimCompletion& stale) {
     faults_.note(Fault::stale);
-    post(stale);
+    tell(-1);
+    add_to(ready_, stale);
 }
 
 // -- carrying out ----------------------------------------------------------------------------

@@ -17,6 +17,8 @@
 
 #include <ioengine/request.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -50,6 +52,14 @@ struct SimRingShape {
     bool disabled = false;          // until bind()
     bool deferred = false;          // what completes is seen after the next call
     bool sqpoll = false;            // a thread of the kernel's takes what it is shown
+    bool iopoll = false;            // takes transfers that can be polled; they complete when asked
+    std::uint32_t tables_refuse_ppm = 0;  // an update takes a part, or nothing
+};
+
+// Completions that wait to be reaped.
+struct SimReady {
+    std::deque<SimCompletion> ring;
+    std::deque<SimCompletion> spilled;
 };
 
 // That thread: at any moment it may take some of the entries that there are for it.
@@ -92,8 +102,12 @@ class SimWorld {
 
     // Entries wait for a thread of the kernel's, which takes some. Whoever owns the world says
     // when.
-    bool has_entries() const { return taker_.ring != nullptr && taker_.has_entries(taker_.ring); }
-    void take_entries() { taker_.take(taker_.ring); }
+    bool has_entries() const {
+        return std::any_of(takers_.begin(), takers_.end(), [](const SimTaker& taker) {
+            return taker.ring != nullptr && taker.has_entries(taker.ring);
+        });
+    }
+    void take_entries();
 
     // -- the doors' side ---------------------------------------------------------------------
 
@@ -107,7 +121,7 @@ class SimWorld {
     // stream or for a worker of the kernel, and goes on where a device has it. How many.
     std::size_t submitter_exits();
     // Until the kernel's context is gone.
-    void serve(const SimTaker& taker) noexcept { taker_ = taker; }
+    void serve(const SimTaker& taker, bool iopoll) noexcept { takers_[iopoll ? 1 : 0] = taker; }
     // By a blocking call.
     std::int64_t run_here(const Request& request);
 
@@ -130,15 +144,25 @@ class SimWorld {
         return true;
     }
 
+    // The same, for as long as chance says.
+    void lose_cpu() { sleep(static_cast<std::int64_t>(random_.between(1, shape_.latency_max_ns))); }
+
     std::size_t in_flight() const noexcept { return in_flight_.size() + (watches() ? 1 : 0); }
     std::size_t never_in_flight() const noexcept;
-    bool has_completion() const noexcept { return !ready_.empty() || !spilled_.empty(); }
-    std::size_t ready() const noexcept { return ready_.size(); }
-    std::size_t spilled() const noexcept { return spilled_.size(); }
+    // Of the ring whose transfers are polled, or of the ordinary one.
+    bool has_completion(bool iopoll = false) const noexcept {
+        return ready(iopoll) != 0 || spilled(iopoll) != 0;
+    }
+    std::size_t ready(bool iopoll = false) const noexcept { return of(iopoll).ring.size(); }
+    std::size_t spilled(bool iopoll = false) const noexcept { return of(iopoll).spilled.size(); }
     // Moves what has spilled over to the ring, as far as there is room.
-    void flush_spilled();
+    void flush_spilled(bool iopoll = false);
     // Up to `max` completions from the ring; how many.
-    std::size_t take(std::size_t max, SimCompletion* out);
+    std::size_t take(std::size_t max, SimCompletion* out, bool iopoll = false);
+    // Of the devices whose transfers are polled: what they are done with completes.
+    void ask_devices();
+    // Polled transfers that the process has not reaped.
+    std::size_t polled() const noexcept { return polled_; }
 
     // A completion of a request long finished, ready at once.
     void repeat_stale(const SimCompletion& stale);
@@ -178,7 +202,11 @@ class SimWorld {
     std::int64_t fail(SimOperation& operation, SimFile* file, std::int64_t error,
                       std::uint64_t torn_max);
     std::int64_t move(SimOperation& operation, SimFile& file, std::uint64_t bytes_max);
-    void post(const SimCompletion& completion, int done_fd = -1);
+    void post(const SimCompletion& completion, const SimOperation& operation, bool by_device);
+    void tell(int done_fd);
+    void add_to(SimReady& ready, const SimCompletion& completion);
+    const SimReady& of(bool iopoll) const noexcept { return iopoll ? polled_ready_ : ready_; }
+    SimReady& of(bool iopoll) noexcept { return iopoll ? polled_ready_ : ready_; }
     void put_in_flight(std::uint32_t place);
     void hurry(bool never_only);
 
@@ -195,13 +223,15 @@ class SimWorld {
     int done_fd_ = -1;
     std::uint64_t told_ = 0;
     std::optional<SimOperation> watched_;
-    SimTaker taker_;
+    std::array<SimTaker, 2> takers_;  // the ordinary ring's, and that of polled transfers
 
     std::vector<SimOperation> operations_;
     std::vector<std::uint32_t> free_;  // places in operations_
     std::vector<InFlight> in_flight_;  // in no order
-    std::deque<SimCompletion> ready_;
-    std::deque<SimCompletion> spilled_;
+    SimReady ready_;
+    std::vector<SimCompletion> on_devices_;  // done, and nobody has asked
+    SimReady polled_ready_;
+    std::size_t polled_ = 0;
 };
 
 }  // namespace v0

@@ -55,6 +55,8 @@ struct PolledSetup {
     bool sqpoll = false;      // a thread of the kernel's takes the transfers, and asks the devices
     bool has_tables = false;  // of registered buffers and files, as large as the ordinary ring's
     Log* log = nullptr;
+    TimeLimit::Clock clock = nullptr;  // another one than now_ns(): a simulation's
+    void* clock_user = nullptr;
 };
 
 template <PollingKernel Kernel>
@@ -139,7 +141,7 @@ class PolledUringDriver : public UringDriver<Kernel> {
         if (in_flight_ == 0)
             return Base::wait(limit_ns);
         constexpr unsigned kLooksPerYield = 64;
-        const TimeLimit limit(limit_ns);
+        const TimeLimit limit(limit_ns, polled_setup_.clock, polled_setup_.clock_user);
         for (unsigned looks = 1;; ++looks) {
             if (polled_.has_news() || kernel_.has_news())
                 return 0;

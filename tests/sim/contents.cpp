@@ -32,17 +32,23 @@ unsigned long long number(const Subject& subject) noexcept {
 
 }  // namespace
 
-Contents::Contents(ioengine::SimWorld& world, ioengine::SimRandom& random) : world_(world) {
+Contents::Contents(ioengine::SimWorld& world, ioengine::SimRandom& random, bool polled)
+    : world_(world) {
     constexpr std::size_t kKiB = 1024;
     using Kind = SimFile::Kind;
     using Bytes = std::vector<unsigned char>;
     add({Kind::regular, false, false, 40 * kKiB, Bytes(40 * kKiB)}, false, random);
-    add({Kind::regular, true, true, 48 * kKiB, Bytes(48 * kKiB)}, false, random);
+    add({Kind::regular, true, true, 48 * kKiB, Bytes(48 * kKiB), polled}, false, random);
     // Grows, until there is no space left.
     add({Kind::regular, false, false, 40 * kKiB, Bytes(5'000)}, false, random);
     add({Kind::regular, false, random.coin(), 100 * kKiB, Bytes(0)}, true, random);
     add({Kind::block, random.coin(), false, 40 * kKiB, Bytes(40 * kKiB)}, false, random);
     add({Kind::stream, false, false, 24 * kKiB, Bytes(24 * kKiB)}, false, random);
+    if (!polled)
+        return;
+    // Two more of a disk's: of one that can be polled, and of one that cannot.
+    add({Kind::block, true, false, 40 * kKiB, Bytes(40 * kKiB), true}, false, random);
+    add({Kind::block, true, false, 40 * kKiB, Bytes(40 * kKiB)}, false, random);
 }
 
 void Contents::add(SimFile file, bool appended_to, ioengine::SimRandom& random) {

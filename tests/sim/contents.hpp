@@ -31,8 +31,8 @@ class Contents {
         bool append_in_flight = false;
     };
 
-    // Makes the files, in the world and here.
-    Contents(ioengine::SimWorld& world, ioengine::SimRandom& random);
+    // Makes the files, in the world and here. `polled`: also some whose transfers can be polled.
+    Contents(ioengine::SimWorld& world, ioengine::SimRandom& random, bool polled);
 
     std::size_t count() const noexcept { return files_.size(); }
     File& file(std::size_t i) noexcept { return files_[i]; }

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cerrno>
+#include <poll.h>
 #include <string>
 #include <vector>
 
@@ -301,6 +302,59 @@ TEST_CASE("io_uring: without SUBMIT_ALL the call ends behind an entry that fails
         CHECK(event.user_data == static_cast<std::uint64_t>(kNoFile));
         CHECK(event.result == -EBADF);
     }
+}
+
+TEST_CASE("io_uring: a polled transfer completes when somebody asks the device") {
+    alignas(512) static unsigned char memory[512];
+    SimWorld world({}, {}, 1);
+    SimFile disk{SimFile::Kind::block, true, false, 512, std::vector<unsigned char>(512), true};
+    const int fd = world.files.add(disk);
+    ioengine::SimRingShape shape{8};
+    shape.iopoll = true;
+    ioengine::SimUring kernel(world, shape);
+    io_uring_sqe* const sqe = kernel.next_sqe();
+    ::io_uring_prep_read(sqe, fd, memory, sizeof memory, 0);
+    sqe->user_data = 7;
+    CHECK(kernel.submit() == 1);
+    world.advance_to(world.now_ns() + kSecond);
+    Event event;
+    CHECK_FALSE(kernel.has_news());
+    CHECK(kernel.peek(1, &event) == 0);
+    CHECK(world.polled() == 1);
+    CHECK(kernel.look() == 0);
+    CHECK(kernel.has_news());
+    REQUIRE(kernel.peek(1, &event) == 1);
+    CHECK(event.user_data == 7);
+    CHECK(event.result == 512);
+    CHECK(world.polled() == 0);
+}
+
+TEST_CASE("io_uring: a polled ring refuses what cannot be polled") {
+    alignas(512) static unsigned char memory[512];
+    SimWorld world({}, {}, 1);
+    const std::vector<unsigned char> bytes(512);
+    const int cached = world.files.add({SimFile::Kind::regular, false, false, 512, bytes, false});
+    const int interrupting =
+        world.files.add({SimFile::Kind::block, true, false, 512, bytes, false});
+    ioengine::SimRingShape shape{8};
+    shape.iopoll = true;
+    ioengine::SimUring kernel(world, shape);
+    const auto answer_to = [&](auto&& prepare) {
+        prepare(kernel.next_sqe());
+        CHECK(kernel.submit() == 1);
+        Event event;
+        REQUIRE(kernel.peek(1, &event) == 1);
+        return event.result;
+    };
+    for (const int fd : {cached, interrupting}) {
+        CHECK(answer_to([&](io_uring_sqe* sqe) {
+                  ::io_uring_prep_read(sqe, fd, memory, sizeof memory, 0);
+              }) == -EOPNOTSUPP);
+        CHECK(answer_to([&](io_uring_sqe* sqe) { ::io_uring_prep_fsync(sqe, fd, 0); }) == -EINVAL);
+    }
+    CHECK(answer_to([&](io_uring_sqe* sqe) { ::io_uring_prep_poll_add(sqe, cached, POLLIN); }) ==
+          -EINVAL);
+    CHECK(answer_to([&](io_uring_sqe* sqe) { ::io_uring_prep_cancel64(sqe, 1, 0); }) == -EINVAL);
 }
 
 TEST_CASE("io_uring: an entry that was not prepared in full is refused") {

@@ -98,7 +98,7 @@ class Oracle {
     std::uint64_t waiting(ioengine::Channel channel) const noexcept {
         return accepted_in_[index(channel)] - scheduled_in_[index(channel)];
     }
-    void note_order(Subject& subject);
+    void note_order(Subject& subject, bool polled = false);
     void check_piece(const Subject& subject, const ioengine::SimOperation& operation);
     void check_vectors(const Subject& subject, const ioengine::SimOperation& operation);
     void judge(Subject& subject, std::int64_t answer);
@@ -133,8 +133,10 @@ class Oracle {
 
     std::array<std::uint64_t, kChannels> accepted_in_{};
     std::array<std::uint64_t, kChannels> scheduled_in_{};
-    // Of two threads: the others, and the one that drives.
-    std::array<std::array<std::uint64_t, kChannels>, 2> entered_in_{};
+    // The ring whose transfers are polled, and the ordinary one, each of two threads: the others,
+    // and the one that drives.
+    using EnteredIn = std::array<std::array<std::uint64_t, kChannels>, 2>;
+    std::array<EnteredIn, 2> entered_in_{};
     // Others scheduled while the oldest of this channel waited.
     std::array<std::uint64_t, kChannels> passed_over_{};
     std::uint64_t priority_in_row_ = 0;

@@ -61,18 +61,20 @@ void Oracle::entered(Subject& subject, const SimOperation& operation) {
         fail("request #%llu is misaligned and got to the kernel", number(subject));
     if (subject.entered && subject.next == Next::notice)
         fail("request #%llu is tried again though its result is final", number(subject));
-    note_order(subject);
+    note_order(subject, operation.polled);
     check_piece(subject, operation);
     subject.entered = subject.in_kernel = true;
     subject.withdrawn = false;
     subject.token = operation.token;
 }
 
-// First in, first out within a channel and of one thread, up to here.
-void Oracle::note_order(Subject& subject) {
-    if (subject.entered)
+// First in, first out within a channel, of one thread and to one ring, up to here. What one ring
+// could not take goes to the other behind those that are there.
+void Oracle::note_order(Subject& subject, bool polled) {
+    if (subject.entered || (subject.withdrawn && !polled))
         return;
-    std::uint64_t& last = entered_in_[subject.is_drivers ? 1 : 0][index(subject.queue)];
+    EnteredIn& entered_in = entered_in_[polled ? 1 : 0];
+    std::uint64_t& last = entered_in[subject.is_drivers ? 1 : 0][index(subject.queue)];
     // Of those that were to go as one, a bad one in their midst makes the rest wait for each other.
     if (subject.queue_number <= last && !subject.in_company)
         fail("request #%llu overtook another one of its channel on the way to the kernel",
@@ -101,6 +103,10 @@ void Oracle::check_piece(const Subject& subject, const SimOperation& operation) 
             fail("request #%llu: another range or mode", number(subject));
         return;
     }
+    if (operation.polled && operation.rw_flags != 0)
+        fail("request #%llu must not be polled", number(subject));
+    if (operation.polled && subject.retries != 0 && !subject.in_company)
+        fail("request #%llu is tried again, and polled again", number(subject));
     if (operation.rw_flags != ioengine::rwf_of(subject.asked_flags))
         fail("request #%llu: flags %x are not what was asked for", number(subject),
              static_cast<unsigned>(operation.rw_flags));

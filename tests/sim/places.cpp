@@ -55,17 +55,15 @@ void Places::serve(const Kernel& kernel) {
 // Now and then the kernel takes a part of them, or none.
 int Places::update(Kind kind, std::uint32_t first, const TableItem* items, std::uint32_t count) {
     const bool clears = is_empty(items[0]);
-    if (!world_.faults().is_calm() && random_.chance(scene_.tables_refuse_ppm)) {
+    const int rc = kernel_.update(kernel_.user, kind, first, items, count);
+    const auto filled = static_cast<std::uint32_t>(std::max(rc, 0));
+    if (filled < count) {
+        if (scene_.ring.tables_refuse_ppm == 0 || (rc < 0 && rc != -ENOMEM))
+            fail("%u places from %u on cannot be filled: %d", count, first, rc);
         keeps_some_ |= clears;
         was_refused_ = true;
-        if (count == 1 || random_.coin())
-            return -ENOMEM;
-        count = static_cast<std::uint32_t>(random_.between(1, count - 1));
     }
-    const int rc = kernel_.update(kernel_.user, kind, first, items, count);
-    if (rc != static_cast<int>(count))
-        fail("%u places from %u on cannot be filled: %d", count, first, rc);
-    for (std::uint32_t i = 0; i < count; ++i) {
+    for (std::uint32_t i = 0; i < filled; ++i) {
         TableItem& place = table(kind)[first + i];
         if (!clears && !is_empty(place))
             fail("place %u is filled, and was not empty", first + i);

@@ -125,6 +125,7 @@ RunTotals run(const RunOptions& options) {
             if (scene.backend == Backend::uring && scene.ring.sqpoll)
                 totals.sqpoll_requests += outcome.requests;
             totals.registered_requests += outcome.registered_requests;
+            totals.polled_transfers += outcome.polled_transfers;
             totals.failed_requests += outcome.failed_requests;
             totals.ticks += outcome.ticks;
             mix(totals.digest, outcome.digest);
@@ -197,6 +198,7 @@ void print_totals(const RunTotals& totals) {
     std::printf("  with SQPOLL: %" PRIu64 " requests\n", totals.sqpoll_requests);
     std::printf("  with registered buffers or files: %" PRIu64 " requests\n",
                 totals.registered_requests);
+    std::printf("  polled: %" PRIu64 " transfers\n", totals.polled_transfers);
     std::printf("digest %016" PRIx64 "\n", totals.digest);
     const char* group = "";
     for (std::size_t i = 0; i < ioengine::kFaultKinds; ++i) {

@@ -38,6 +38,7 @@ struct RunTotals {
     std::array<std::uint64_t, 3> requests_of{};  // by Threading
     std::uint64_t sqpoll_requests = 0;
     std::uint64_t registered_requests = 0;  // that name registered buffers or files
+    std::uint64_t polled_transfers = 0;
     std::uint64_t failed_requests = 0;
     std::uint64_t ticks = 0;
     std::uint64_t digest = 0;  // of all histories in order

@@ -122,6 +122,11 @@ void draw_ring_mode(Scene& scene, SimRandom& random) {
     scene.ring.sqpoll = random.chance(300'000);
 }
 
+void draw_polling(Scene& scene, SimRandom& random) {
+    scene.iopoll = random.chance(400'000);
+    scene.polled_ring_has_tables = random.chance(800'000);
+}
+
 void draw_registered(Scene& scene, SimRandom& random) {
     if (random.coin())
         return;
@@ -129,7 +134,7 @@ void draw_registered(Scene& scene, SimRandom& random) {
     scene.config.registered_files = random.pick({0u, 1u, 3u, 20u});
     scene.registers_ppm = random.pick({2'000u, 50'000u, 300'000u});
     scene.names_registered_ppm = random.pick({100'000u, 900'000u});
-    scene.tables_refuse_ppm = random.pick({0u, 100'000u});
+    scene.ring.tables_refuse_ppm = random.pick({0u, 100'000u});
 }
 
 }  // namespace
@@ -151,6 +156,11 @@ void force_threading(Scene& scene, ioengine::Threading threading) noexcept {
     if (threading != ioengine::Threading::split)
         scene.config.callers_lend = false;
     scene.polls = scene.polls && threading == ioengine::Threading::caller;
+}
+
+bool has_polled_ring(const Scene& scene) noexcept {
+    return scene.iopoll && scene.backend == Backend::uring &&
+           scene.threading != ioengine::Threading::split;
 }
 
 const char* backend_name(Backend backend) noexcept {
@@ -181,6 +191,7 @@ Scene draw_scene(std::uint64_t seed, Backend backend) {
     draw_threading(scene, random);
     draw_ring_mode(scene, random);
     draw_registered(scene, random);
+    draw_polling(scene, random);
     return scene;
 }
 

@@ -43,6 +43,8 @@ struct Scene {
     // the kernel
     ioengine::SimShape kernel;
     ioengine::SimRingShape ring;
+    bool iopoll = false;  // a second ring, of polled transfers, where one thread drives
+    bool polled_ring_has_tables = true;
     std::size_t ring_completions = SIZE_MAX;  // more spill over
     std::uint32_t aio_events = 0;
     bool native_fsync = true;
@@ -65,7 +67,6 @@ struct Scene {
     std::uint32_t deadlines_ppm = 0;         // a request has a deadline, half of them early results
     std::uint32_t registers_ppm = 0;         // buffers or files are registered, or unregistered
     std::uint32_t names_registered_ppm = 0;  // a request names some that are, or were
-    std::uint32_t tables_refuse_ppm = 0;     // the kernel's tables take a part, or nothing
     std::uint32_t thinks_ppm = 0;            // the user pauses, so that all may fall asleep
 
     // chance in the order of things
@@ -82,6 +83,8 @@ const char* threading_name(ioengine::Threading threading) noexcept;
 
 // With this threading, in place of the one that the seed says.
 void force_threading(Scene& scene, ioengine::Threading threading) noexcept;
+
+bool has_polled_ring(const Scene& scene) noexcept;
 
 Scene draw_scene(std::uint64_t seed, Backend backend);
 

@@ -17,6 +17,7 @@ struct Outcome {
     std::uint64_t requests = 0;
     std::uint64_t failed_requests = 0;
     std::uint64_t registered_requests = 0;
+    std::uint64_t polled_transfers = 0;
     std::uint64_t ticks = 0;
     std::uint64_t rules_obeyed = 0;
     ioengine::FaultCounts faults;

@@ -52,8 +52,9 @@ class Simulation {
     Simulation(const Scene& scene, SubjectPool& pool, History& history, bool verbose, Make&& make)
         : scene_(scene), history_(begun(history, verbose)), pool_(pool),
           random_(scene.seed ^ 0x7469636bULL), world_(kernel_of(scene), scene.faults, scene.seed),
-          contents_(world_, random_), sink_(scene_, history, random_.next()),
-          context_(config(), log_), made_(make(scene_, world_, with_bell())), driver_(made_.get()),
+          contents_(world_, random_, has_polled_ring(scene)),
+          sink_(scene_, history, random_.next()), context_(config(), log_),
+          made_(make(scene_, world_, with_bell())), driver_(made_.get()),
           oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
           places_(scene_, world_, context_, contents_, pool, history, random_.next()),
           user_(scene_, world_, context_, entrance_, contents_, places_, oracle_, pool, history,
@@ -93,6 +94,7 @@ class Simulation {
                 oracle_.accepted_count(),
                 oracle_.failed_count(),
                 oracle_.registered_count(),
+                context_.poll_counters.polled.get(),
                 ticks_,
                 world_.faults().rules_obeyed(),
                 world_.faults().counts()};

@@ -302,6 +302,9 @@ template <ioengine::Driver D>
 void Simulation<D>::driver_does_not_sleep_over_work() const {
     if (nested_ != 0 || !driving_->sleeps_for_good() || world_.has_completion())
         return;
+    if (world_.polled() != 0)
+        fail("a wake-up was lost: %zu transfers are to be polled, and the driver sleeps",
+             world_.polled());
     // Called, and to hear of it: the bell is watched, or has been heard.
     if (!context_.submitter.announced()) {
         if (!world_.watches() && world_.next_due_ns() == world_.kNever && !world_.has_entries())
@@ -427,6 +430,9 @@ void Simulation<D>::watch() {
     };
     watcher.answered = [](void* self, const SimOperation& operation, std::int64_t result) {
         auto& simulation = *static_cast<Simulation*>(self);
+        // It has to be asked of the other ring: tried again, like what passes.
+        if (operation.polled && result == -EOPNOTSUPP)
+            result = -EAGAIN;
         if (operation.subject == nullptr) {
             simulation.history_.add(Event::answered, 0, result);
             return;

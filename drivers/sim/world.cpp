@@ -315,7 +315,10 @@ std::size_t SimWorld::take(std::size_t max, SimCompletion* out, bool iopoll) {
     const std::size_t count = std::min(max, ring.size());
     std::copy_n(ring.begin(), count, out);
     ring.erase(ring.begin(), ring.begin() + static_cast<std::ptrdiff_t>(count));
-    polled_ -= iopoll ? count : 0;
+    if (iopoll)
+        polled_ -= count;
+    else if (count != 0)
+        passed_over_ = 0;
     return count;
 }
 

@@ -144,8 +144,13 @@ class SimWorld {
         return true;
     }
 
-    // The same, for as long as chance says.
-    void lose_cpu() { sleep(static_cast<std::int64_t>(random_.between(1, shape_.latency_max_ns))); }
+    // Whoever asks the devices may lose the CPU: the same, for as long as chance says.
+    void lose_cpu() {
+        passed_over_ += has_completion() ? 1 : 0;
+        sleep(static_cast<std::int64_t>(random_.between(1, shape_.latency_max_ns)));
+    }
+    // How often somebody asked them and left completions of the ordinary ring where they are.
+    std::uint64_t passed_over() const noexcept { return passed_over_; }
 
     std::size_t in_flight() const noexcept { return in_flight_.size() + (watches() ? 1 : 0); }
     std::size_t never_in_flight() const noexcept;
@@ -232,6 +237,7 @@ class SimWorld {
     std::vector<SimCompletion> on_devices_;  // done, and nobody has asked
     SimReady polled_ready_;
     std::size_t polled_ = 0;
+    std::uint64_t passed_over_ = 0;
 };
 
 }  // namespace v0

@@ -247,6 +247,47 @@ TEST_EACH_BACKEND("past the deadline each of a merged transfer hears ECANCELED, 
         REQUIRE((reads.right(i) || reads.result(i).error() == ECANCELED));
 }
 
+TEST_EACH_BACKEND(
+    "nobody gives up a merged transfer for one of its requests; what the kernel says of "
+    "it stands for each",
+    "[fault][merge][cancel][H6]") {
+    const test::PatternFile file(kCount, 9);
+    test::FaultPlan plan;
+    plan.hold(every(), is_merged);
+    test::Reads reads(file, kCount);
+    auto io = test::make_faulty(backend, plan, 4);
+    RequestHandle one;
+    {
+        IOMergeSubmitter submitter(io, file.fd(), IOAction::read, 1 << 20);
+        add_all(submitter, reads);
+        const Acceptance accepted = submitter.flush();
+        REQUIRE(accepted);
+        one = accepted.handle();
+    }
+    test::wait_until([&] { return plan.held() == 1; }, "waiting for the kernel to have it");
+    // What is submitted later goes after the order.
+    const auto after_the_order = [&] {
+        Request other;
+        unsigned char byte = 0;
+        other.prepare_read(file.fd(), &byte, 1, 0);
+        REQUIRE(io.submit(other));
+        REQUIRE(io.wait(other) == ErrorCode::none);
+    };
+    REQUIRE(io.cancel(one) == ErrorCode::none);
+    after_the_order();
+    REQUIRE(plan.given(test::Entry::Kind::cancel) == 0);
+    // All of them are meant: now the kernel is asked, and knows nothing of it any more.
+    REQUIRE(io.cancel_all() == ErrorCode::none);
+    after_the_order();
+    plan.release();
+    reads.wait();
+    reads.tracker().require_exactly_once();
+    REQUIRE(reads.count_right() == kCount);
+    test::settle(io);
+    REQUIRE(plan.given(test::Entry::Kind::cancel) == (backend == Backend::uring ? 1 : 0));
+    REQUIRE(io.stats().cancelled == 0);
+}
+
 TEST_EACH_BACKEND("storms: merged reads and writes under every fault at once are each answered "
                   "once and rightly",
                   "[fault][merge]") {

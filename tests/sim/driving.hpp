@@ -125,6 +125,9 @@ class DrivingThread {
         at_.history.add(Event::driver_sleeps, 0, limit_ns);
         if (waits_ != nullptr && waits_->done() && at_.context.submitter.announced())
             fail("a wake-up was lost: the driver sleeps over the end of what it waits for");
+        // It may, while it asks devices; but not again and again.
+        if (at_.world.passed_over() > 100)
+            fail("the driver asks devices for ever, and never looks at what has completed");
         pause(State::sleeping);
     }
     void nap(std::int64_t nap_ns) {

@@ -66,7 +66,7 @@ void add_driven(std::vector<Cell>& cells, Backend backend) {
         }
         cell.group = "chain";
         cell.place = Place::memory;
-        for (const std::uint32_t depth : {1u, 8u, 32u}) {
+        for (const std::uint32_t depth : {1u, 8u, 32u, 128u}) {
             cell.depth = depth;
             cell.goal = {};
             if (caller)
@@ -113,6 +113,12 @@ void add_wakes(std::vector<Cell>& cells, Backend backend) {
     cell.depth = 32;
     cell.goal.rate = 0.95;
     cells.push_back(cell);
+    cell.ours = fixed("owner", Threading::owner);
+    cell.goal = {};
+    for (const std::uint32_t depth : {1u, 32u}) {
+        cell.depth = depth;
+        cells.push_back(cell);
+    }
 }
 
 // Ours against ours without it.

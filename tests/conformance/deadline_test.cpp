@@ -28,6 +28,7 @@ namespace {
 using test::Blocks;
 using test::kBlock;
 using test::KeptEvent;
+using test::LeasedEvent;
 
 // In others the engine does not look.
 void require_debug_build() {
@@ -132,28 +133,6 @@ TEST_EACH_BACKEND("a deadline ends a wait", "[deadline][H12][wait]") {
 }
 
 // -- early results -------------------------------------------------------------------------------
-
-namespace {
-
-// Told twice, or the test ends.
-struct Leased {
-    test::Latch told{1};
-    test::Latch released{1};
-    Result result;
-    Result at_release;
-    void operator()(IOEvent<Leased>& event) noexcept {
-        if (event.notice() == Notice::result) {
-            result = event.outcome();
-            told.count_down();
-        } else {
-            at_release = event.outcome();
-            released.count_down();
-        }
-    }
-};
-using LeasedEvent = IOEvent<Leased>;
-
-}  // namespace
 
 TEST_EACH_BACKEND("with an early result a request is told at its deadline and released when the "
                   "kernel gives its buffer back",

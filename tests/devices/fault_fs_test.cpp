@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -158,6 +159,47 @@ TEST_EACH_BACKEND("an fsync that fails is told once, and the next one is its own
                 }).bytes() == kBlock);
         REQUIRE(flush(data_only).error() == EIO);
         REQUIRE(flush(data_only).ok());
+    }
+}
+
+TEST_EACH_BACKEND(
+    "with an early result a read is told at its deadline, though the file system does "
+    "not answer, and released when it has",
+    "[devices][fuse][deadline][lease][H12]") {
+    // Directly: or the submit call itself would wait for the answer, on AIO.
+    const test::Fd file = fault_files().open("held", O_RDONLY | O_DIRECT);
+    const test::Fd release = open_file("release");
+    REQUIRE(file.valid());
+    const char byte = 0;
+    const auto let_go = [&] { REQUIRE(::pwrite(release.get(), &byte, 1, 0) == 1); };
+    // On a machine that stands still for a while it is late before it reaches the kernel.
+    bool reached = false;
+    for (auto limit = 20ms; !reached; limit *= 4) {
+        auto memory = AlignedBuffer::create(kBlock);
+        REQUIRE(memory);
+        test::LeasedEvent event;
+        auto io = test::make_context(backend, 2);
+        event.prepare_read(file.get(), memory->data(), kBlock, 0);
+        event.flags = kFlagEarlyResult;
+        event.expire_after(limit);
+        REQUIRE(io.submit(event));
+        event.callback.told.wait("waiting for an early result");
+        REQUIRE(event.callback.result.error() == ETIMEDOUT);
+        reached = io.stats().running == 1;
+        if (reached) {
+            std::this_thread::sleep_for(20ms);
+            REQUIRE_FALSE(event.callback.released.open());
+        }
+        // Again and again: it may not have come to the file system yet.
+        while (!event.callback.released.open()) {
+            let_go();
+            std::this_thread::sleep_for(1ms);
+        }
+        REQUIRE(event.callback.at_release.error() == ETIMEDOUT);
+        REQUIRE((!reached || is_content(memory->data(), kBlock, 0)));
+        test::settle(io);
+        REQUIRE(io.stats().timed_out == 1);
+        REQUIRE(io.shutdown().clean);
     }
 }
 

@@ -34,6 +34,24 @@ struct Keep {
 };
 using KeptEvent = ioengine::IOEvent<Keep>;
 
+// The same with kFlagEarlyResult. Told twice, or the test ends.
+struct Leased {
+    Latch told{1};
+    Latch released{1};
+    ioengine::Result result;
+    ioengine::Result at_release;
+    void operator()(ioengine::IOEvent<Leased>& event) noexcept {
+        if (event.notice() == ioengine::Notice::result) {
+            result = event.outcome();
+            told.count_down();
+        } else {
+            at_release = event.outcome();
+            released.count_down();
+        }
+    }
+};
+using LeasedEvent = ioengine::IOEvent<Leased>;
+
 // What became of one request: refused at once, or completed.
 struct Verdict {
     ioengine::ErrorCode refusal = ioengine::ErrorCode::none;

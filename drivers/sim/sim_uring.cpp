@@ -187,10 +187,11 @@ int SimUring::polling_answer(const SimOperation& operation) {
     if (!moves_bytes(operation.action))
         return -EINVAL;
     const SimFile& file = *world_->files.find(operation.fd);
-    const bool passes = file.can_be_polled ||
-                        (is_write(operation.action) && world_->files.is_direct(operation.fd) &&
-                         world_->faults().random().coin());
-    return file.direct && passes ? 0 : -EOPNOTSUPP;
+    const auto passes = [&] {
+        return file.can_be_polled ||
+               (is_write(operation.action) && world_->faults().random().coin());
+    };
+    return file.direct && passes() ? 0 : -EOPNOTSUPP;
 }
 
 int SimUring::look() noexcept {

@@ -10,7 +10,7 @@
 #  - what starts ten thousand threads (75 s for each backend) runs on the host alone;
 #  - what moves more than 2 GiB (four tests, 15 s each) runs once, in 6.1, the oldest;
 #  - tests/engine, which looks at the process more than at the kernel, runs with two threads, in 6.1,
-#    6.12 and 6.12-uring-off;
+#    6.12 and 6.12-uring-off; SQPOLL in 6.1 and 6.12;
 #  - 6.1-rt and uring_denied run with two threads alone: each differs from a guest that has run both
 #    in one thing, which both ways meet alike. In nvme_poll one thread polls, in both ring modes.
 # Everything else is whole.
@@ -21,10 +21,18 @@ NO_THREADS='~*ten thousand threads*'
 with_engine() {
     suite split test-engine "$NO_THREADS"
 }
+one_thread() {
+    suite owner test-conformance "$NO_GIBIBYTES"
+    suite caller test-conformance "$NO_GIBIBYTES"
+}
+with_engine_and_sqpoll() {
+    with_engine
+    suite sqpoll test-conformance "$NO_GIBIBYTES"
+}
 engine_and_gibibytes() {
     suite split test-conformance
-    suite owner test-conformance "$NO_GIBIBYTES"
-    with_engine
+    one_thread
+    with_engine_and_sqpoll
 }
 
 split_alone() {
@@ -32,11 +40,11 @@ split_alone() {
 }
 ways() {
     split_alone
-    suite owner test-conformance "$NO_GIBIBYTES"
+    one_thread
 }
 ways_with_engine() {
     ways
-    with_engine
+    with_engine_and_sqpoll
 }
 
 # /disk lies on an NVMe device with poll queues.

@@ -26,9 +26,10 @@ function cell(way, backend) {
 END {
     print "| guest | kernel | threading | io_uring | AIO | neither |"
     print "|---|---|---|---|---|---|"
+    ways = split("split owner caller sqpoll iopoll both", way_names, " ")
     for (i = 1; i <= count; ++i)
-        for (t = 1; t <= 4; ++t) {
-            threading = t == 1 ? "split" : t == 2 ? "owner" : t == 3 ? "iopoll" : "both"
+        for (t = 1; t <= ways; ++t) {
+            threading = way_names[t]
             way = guests[i] SUBSEP threading
             if (seen[way])
                 printf "| %s | %s | %s | %s | %s | %s |\n", guests[i], release[guests[i]], threading,

@@ -82,6 +82,7 @@ class Engine {
     bool wait_until_left(std::int64_t limit_ns) noexcept;
     void finish_once() noexcept;
     void fill_report(ShutdownReport& report) const noexcept;
+    void log_missing_driver() noexcept;
     void log_oldest() noexcept;
 
     Log log_;

@@ -60,9 +60,9 @@ void ask_for(Role& role, D& driver, typename D::Slot& slot, Asked what) {
 }
 
 template <Driver D, class Role>
-void carry_out(IoSharedContext& context, Role& role, D& driver, const CancelOrder& order) {
-    end_unsent(context, role, result_of(Asked::cancelled), [&order](const Request& request) {
-        return order.covers({&request, request.fd, request.queue, stamp::generation_of(request)});
+void carry_out(IoSharedContext& context, Role& role, D& driver, const CancelBatch& orders) {
+    end_unsent(context, role, result_of(Asked::cancelled), [&orders](const Request& request) {
+        return orders.covers({&request, request.fd, request.queue, stamp::generation_of(request)});
     });
     for (std::uint32_t i = 0; i < driver.slots().depth(); ++i) {
         auto& slot = driver.slots().at(i);
@@ -71,9 +71,9 @@ void carry_out(IoSharedContext& context, Role& role, D& driver, const CancelOrde
         // relaxed: the label is this role's.
         const SlotLabel& label = slot.label;
         const bool is_one = label.members.load(std::memory_order_relaxed) == 1;
-        if (order.covers({is_one ? label.request : nullptr,
-                          label.fd.load(std::memory_order_relaxed),
-                          label.channel.load(std::memory_order_relaxed), label.generation}))
+        if (orders.covers({is_one ? label.request : nullptr,
+                           label.fd.load(std::memory_order_relaxed),
+                           label.channel.load(std::memory_order_relaxed), label.generation}))
             ask_for(role, driver, slot, Asked::cancelled);
     }
 }
@@ -82,9 +82,8 @@ void carry_out(IoSharedContext& context, Role& role, D& driver, const CancelOrde
 template <Driver D, class Role>
 bool carry_out_orders(IoSharedContext& context, Role& role, D& driver) {
     CancelOrder* const orders = context.cancel_orders.take_all();
-    for (const CancelOrder* order = orders; order != nullptr; order = order->next)
-        carry_out(context, role, driver, *order);
-    CancelOrders::discard(orders);
+    if (orders != nullptr)
+        carry_out(context, role, driver, CancelBatch(orders));
     return orders != nullptr;
 }
 

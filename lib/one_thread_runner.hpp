@@ -194,6 +194,11 @@ class OneThreadRunner final : public DriverRunner<D> {
         return ErrorCode::none;
     }
 
+    bool misses_driver() const noexcept override {
+        return !has_thread_ && context_.is_driven() &&
+               !driver_inside_.load(std::memory_order_relaxed);  // for people, who wait anyway
+    }
+
     int completion_fd() noexcept override {
         if (has_thread_)
             return -EOPNOTSUPP;

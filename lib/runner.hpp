@@ -71,6 +71,8 @@ class Runner {
         static_cast<void>(limit_ns);
         return false;
     }
+    // Nothing goes on, as the thread that drives is in no call. A guess: it may be about to come.
+    virtual bool misses_driver() const noexcept { return false; }
     virtual int completion_fd() noexcept { return -EOPNOTSUPP; }
 
     // Has an errand done where the kernel listens to it: here and now, if that is any thread or

@@ -90,6 +90,8 @@ ShutdownReport Engine::shutdown(std::int64_t deadline_ns) noexcept {
     }
     if (left)
         finish_once();
+    else
+        log_missing_driver();
     report.clean = left;
     report.code = left ? ErrorCode::none : ErrorCode::timed_out;
     fill_report(report);
@@ -127,7 +129,17 @@ void Engine::fill_report(ShutdownReport& report) const noexcept {
     report.delivering = now.pending > elsewhere ? now.pending - elsewhere : 0;
 }
 
+void Engine::log_missing_driver() noexcept {
+    if (runner_->misses_driver())
+        log_.write(
+            LogLevel::warning,
+            "shutdown waits for the thread that drives this context (Threading::caller): it "
+            "has to go on with run_once() or run_for() until they say shutting_down, or call "
+            "shutdown() itself");
+}
+
 void Engine::log_oldest() noexcept {
+    log_missing_driver();
     ShutdownReport report;
     fill_report(report);
     if (report.named == 0) {

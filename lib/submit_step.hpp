@@ -14,6 +14,7 @@
 #include "lib/role_lock.hpp"
 #include "lib/scheduler.hpp"
 #include "lib/shared_context.hpp"
+#include "lib/stamp.hpp"
 #include "lib/wait_word.hpp"
 
 #include <algorithm>
@@ -131,7 +132,7 @@ class SlotFiller {
                !(holder_.borrows() && !holder_.owns(request));
     }
     void append(Request& request) noexcept {
-        if (const int refusal = driver_.refusal(request)) {
+        if (const int refusal = refusal_of(request)) {
             finish(request, refusal);
             return;
         }
@@ -151,11 +152,22 @@ class SlotFiller {
     }
 
   private:
+    // Late, or nothing for this backend: -errno. What came with a deadline that had passed may be
+    // here before the role has heard of that deadline.
+    int refusal_of(const Request& request) const noexcept {
+        const std::uint64_t deadline_ns = stamp::deadline_of(request);
+        return deadline_ns != 0 && is_past(deadline_ns) ? -ETIMEDOUT : driver_.refusal(request);
+    }
+    // now_ is up to a tick old: what is nearer is worth a look at the exact clock.
+    bool is_past(std::uint64_t deadline_ns) const noexcept {
+        constexpr std::uint64_t kTickMaxNs = 20'000'000;
+        return deadline_ns <= now_ + kTickMaxNs && deadline_ns <= context_.clock_ns();
+    }
     // Of those that were merged, what this backend will not do is finished; the others stay
     // together, one behind the other. Null if none is left.
     Request* refuse_bad_ones(Request& request) noexcept {
         if (request.followers == 0) {
-            const int refusal = driver_.refusal(request);
+            const int refusal = refusal_of(request);
             if (refusal == 0)
                 return &request;
             finish(request, refusal);
@@ -167,7 +179,7 @@ class SlotFiller {
         std::uint64_t end = 0;  // of `last`
         bool side_by_side = true;
         for_each_member(request, [&](Request& member) {
-            if (const int refusal = driver_.refusal(member)) {
+            if (const int refusal = refusal_of(member)) {
                 finish(member, refusal);
                 return;
             }

@@ -44,3 +44,55 @@ TEST_CASE("an order for a descriptor covers no other one's", "[cancel][H6]") {
     REQUIRE(covers(order, 100));
     REQUIRE_FALSE(covers(order, 100, 6));
 }
+
+TEST_CASE("orders that are carried out together cover what each of them covers", "[cancel][H6]") {
+    Request requests[3];
+    const auto order = [](const CancelOrder& from) { return new CancelOrder(from); };
+    CancelOrder one;
+    one.kind = CancelOrder::Kind::one;
+    one.one.request = &requests[0];
+    one.one.generation = 7;
+    one.one.channel = Channel::read;
+    CancelOrder* list = nullptr;
+    const auto give = [&list](CancelOrder* given) {
+        given->next = list;
+        list = given;
+    };
+    for (const std::uint32_t accepted : {50u, 100u, 60u})
+        give(order(order_after(CancelOrder::Kind::file, accepted)));
+    for (int times = 0; times < 3; ++times)
+        give(order(one));
+    one.one.request = &requests[1];
+    give(order(one));
+    const CancelBatch batch(list);
+    const auto covered = [&batch](const Request* request, std::uint32_t generation, std::int32_t fd,
+                                  Channel channel = Channel::read) {
+        return batch.covers({request, fd, channel, generation});
+    };
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(covered(&requests[i], 7, 6));
+        REQUIRE_FALSE(covered(&requests[i], 8, 6));
+        REQUIRE_FALSE(covered(&requests[i], 7, 6, Channel::write));
+    }
+    REQUIRE_FALSE(covered(&requests[2], 7, 6));
+    REQUIRE_FALSE(covered(nullptr, 7, 6));
+    // The furthest of those for one descriptor.
+    REQUIRE(covered(nullptr, 100, 5));
+    REQUIRE_FALSE(covered(nullptr, 101, 5));
+    REQUIRE_FALSE(covered(nullptr, 100, 5 + 1024));
+}
+
+TEST_CASE("of orders for everything the furthest counts, channel by channel", "[cancel][H6]") {
+    auto* const earlier = new CancelOrder;
+    auto* const later = new CancelOrder;
+    earlier->accepted = {10, UINT32_MAX, 30};
+    later->accepted = {20, 5, 20};  // the numbers of the second have gone round
+    later->next = earlier;
+    const CancelBatch batch(later);
+    const auto covered = [&batch](Channel channel, std::uint32_t generation) {
+        return batch.covers({nullptr, 1, channel, generation});
+    };
+    REQUIRE((covered(Channel::prio, 20) && !covered(Channel::prio, 21)));
+    REQUIRE((covered(Channel::read, 5) && !covered(Channel::read, 6)));
+    REQUIRE((covered(Channel::write, 30) && !covered(Channel::write, 31)));
+}

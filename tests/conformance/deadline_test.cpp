@@ -69,6 +69,23 @@ TEST_EACH_BACKEND("a request whose deadline passes in the queue ends with ETIMED
     REQUIRE(io.stats().timed_out == 2);
 }
 
+TEST_EACH_BACKEND("what is submitted after its deadline is not done", "[deadline][H12]") {
+    test::TempFile file(kBlock);
+    auto io = test::make_context(backend, 4);
+    const char byte = 1;
+    for (int round = 0; round < 300; ++round) {
+        Request request;
+        request.prepare_write(file.fd(), &byte, 1, 0);
+        request.expire_after(round % 2 == 0 ? 0ns : -1h);
+        REQUIRE(io.perform(request));
+        REQUIRE(request.outcome().error() == ETIMEDOUT);
+    }
+    char found = 1;
+    file.get(&found, 1, 0);
+    REQUIRE(found == 0);
+    REQUIRE(io.stats().timed_out == 300);
+}
+
 TEST_EACH_BACKEND("a deadline ends what the kernel would never finish", "[deadline][H12]") {
     test::require_giving_up(backend);
     test::Pipe pipe;

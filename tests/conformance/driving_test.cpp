@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <poll.h>
 #include <thread>
@@ -370,6 +371,28 @@ TEST_EVERY_BACKEND("run_once() returns when a worker has run a callback", "[thre
     over.wait("waiting for a driver that sleeps over what workers end");
     host.join();
     REQUIRE(wrong == 0);
+}
+
+TEST_EVERY_BACKEND(
+    "whoever shuts down a context whose driver has stopped is told whom it waits for",
+    "[threading][shutdown]") {
+    std::atomic<int> named{0};
+    Options options = driven();
+    options.log_user = &named;
+    options.log = [](void* user, LogLevel, const char* message) {
+        if (std::strstr(message, "the thread that drives this context") != nullptr)
+            ++*static_cast<std::atomic<int>*>(user);
+    };
+    auto io = test::make_context(backend, options);
+    REQUIRE(io.run_once(Run::now).code == ErrorCode::none);
+    ShutdownReport report;
+    std::thread([&] { report = io.shutdown(0ms); }).join();
+    REQUIRE_FALSE(report.clean);
+    REQUIRE(report.code == ErrorCode::timed_out);
+    REQUIRE(named == 1);
+    // It comes back, after all.
+    REQUIRE(io.shutdown().clean);
+    REQUIRE(named == 1);
 }
 
 TEST_EVERY_BACKEND("no descriptor is made for a context that has been shut down", "[threading]") {

@@ -2,7 +2,7 @@
 //
 // IOContext<C>: what users hold. A movable handle on an engine at a fixed address.
 //
-//     auto made = ioengine::IOContext<>::create({.depth = 128});
+//     auto made = ioengine::IOContext<>::create();
 //     if (!made) return fail(made.error());
 //     auto& io = *made;
 //     auto accepted = io.read(fd, page, offset, [](ioengine::Result r) noexcept { use(r); });
@@ -64,7 +64,8 @@ class IOContext {
     }
     IOContext(const IOContext&) = delete;
     IOContext& operator=(const IOContext&) = delete;
-    // As shutdown() without a deadline: waits until every accepted request has completed.
+    // As shutdown() without a deadline: waits until every accepted request has completed. With
+    // Threading::caller, on another thread than the driver's, for as long as the driver keeps away.
     ~IOContext() {
         if (engine_ != nullptr) {
             abi::engine_destroy(engine_);
@@ -215,12 +216,14 @@ class IOContext {
     // Others may submit at any time, and wait; they need the driver to come by. In submit_wait()
     // the driver drives until there is room; who does not drive yet waits for the driver there. It
     // goes on until it is told shutting_down, also while another thread shuts down or destroys the
-    // context. A thread to which the kernel does not bind the ring is told so (system) and is not
-    // the driver; wait(), perform() and shutdown() try for some three seconds, and fail what was
-    // accepted then.
+    // context: no other thread can do so in its place, not even for an idle context, and whoever
+    // shuts down waits for it (the log says so). Or it calls shutdown() itself. A thread to which
+    // the kernel does not bind the ring is told so (system) and is not the driver; wait(),
+    // perform() and shutdown() try for some three seconds, and fail what was accepted then.
 
-    // Does what can be done now; with Run::once it waits if that is nothing. What callbacks submit
-    // is handed over before Run::now returns, and at the next call after Run::once.
+    // Does what can be done now; with Run::once it waits if that is nothing, until something
+    // completes or is submitted, or a signal is handled. What callbacks submit is handed over
+    // before Run::now returns, and at the next call after Run::once.
     RunReport run_once(Run how = Run::once) noexcept {
         return abi::engine_run(engine_, how, kForever);
     }
@@ -231,8 +234,11 @@ class IOContext {
     }
     // For epoll(7) and the like: readable (level-triggered) when run_once(Run::now) has something
     // to do. But for what only time brings, a deadline, or a kernel that was busy: poll for no
-    // longer than the last RunReport::again_in_ns says. Ask for it before the first run. The
-    // context's; negative: -errno.
+    // longer than the last RunReport::again_in_ns says. Nor for what workers or a sink have ended:
+    // their callbacks have run. Ask for it before the first run, or on the driver's thread. The
+    // context's. Negative: EOPNOTSUPP, another Threading; EEXIST, the ring is the driver's already,
+    // and this is another thread; EBADF, after shutdown(); EPERM, in a forked child; what
+    // eventfd(2) says.
     int completion_fd() noexcept { return abi::engine_completion_fd(engine_); }
 
     // -- the end -------------------------------------------------------------------------------
@@ -240,9 +246,9 @@ class IOContext {
     // Refuses new work, waits until every accepted request has completed, ends the threads.
     // Idempotent. From a callback of this context: would_deadlock, nothing is done.
     ShutdownReport shutdown() noexcept { return abi::engine_shutdown(engine_, kForever); }
-    // The same; once the limit has passed it cancels what it can and, where the kernel holds on,
-    // names the requests in the report. Their buffers must stay until their callbacks come; the
-    // destructor, or a second shutdown, waits for them.
+    // The same; once the limit has passed it cancels what it can, gives that half a second to come
+    // back, and where the kernel holds on names the requests in the report. Their buffers must stay
+    // until their callbacks come; the destructor, or a second shutdown, waits for them.
     template <class Rep, class Period>
     ShutdownReport shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
         return abi::engine_shutdown(engine_, limit_ns(limit));

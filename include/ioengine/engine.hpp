@@ -127,7 +127,7 @@ IOENGINE_API ShutdownReport engine_shutdown(Engine* engine, std::int64_t deadlin
 // Threading::caller: this thread drives the engine. timeout_ns counts with Run::until.
 IOENGINE_API RunReport engine_run(Engine* engine, Run how, std::int64_t timeout_ns) noexcept;
 // A descriptor that poll(2) finds readable when there is something to do for engine_run(), or
-// -errno. The engine's; lives as long. Before the first engine_run(), or on the same thread.
+// -errno: see IOContext::completion_fd(). The engine's; lives as long.
 IOENGINE_API int engine_completion_fd(Engine* engine) noexcept;
 
 IOENGINE_API Stats engine_stats(const Engine* engine) noexcept;

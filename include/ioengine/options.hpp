@@ -158,9 +158,10 @@ struct Options {
     std::uint32_t depth = 128;
     // Requests waiting per channel before submit says queue_full, 1 to 1048576.
     std::uint32_t queue_limit = 4096;
-    // Events for the one-call form, 192 bytes each; 0: queue_limit + depth.
+    // Events for the one-call form, 192 bytes each, up to 4194304; 0: queue_limit + depth.
     std::uint32_t event_pool = 0;
-    // Reads, then writes, handed to the kernel before the other kind has its turn, when both wait.
+    // Reads, then writes, handed to the kernel before the other kind has its turn, when both wait;
+    // 1 to 1048576.
     std::uint32_t read_budget = 16;
     std::uint32_t write_budget = 16;
     // After this many priority requests in a row one waiting read or write goes first; 0: never,

@@ -15,11 +15,13 @@
 // so, the report (`registered_buffers`, `registered_files`) and Stats::fixed_* as well. Requests
 // with and without may be mixed. Those with are not merged with others.
 //
-// Registered means: the file stays open until it is unregistered, and the memory stays mapped.
-// Registering locks the memory (ulimit -l) and holds up the context's requests meanwhile; do it at
-// the beginning, in large pieces, of at most 1 GiB each. Unregistering while requests are in flight
-// is allowed: they end as they would have, handles are refused (invalid_argument) from then on, and
-// the kernel lets go of memory and file with the last of them.
+// It is yours to keep files open and memory mapped until they are unregistered; nothing checks it.
+// A file that was closed is read and written on all the same where it is in force, and where it is
+// not the number's next owner is: the one thing that is not the same everywhere. Registering locks
+// the memory (ulimit -l) and holds up the context's requests meanwhile; do it at the beginning, in
+// large pieces, of at most 1 GiB each. Unregistering while requests are in flight is allowed: they
+// end as they would have, handles are refused (invalid_argument) from then on, and the kernel lets
+// go of memory and file with the last of them.
 //
 // Threads: register and unregister from any, also from callbacks. With Threading::owner and caller
 // the kernel takes it from the driving thread only; registering from another waits until that comes
@@ -98,7 +100,8 @@ class Registered {
     std::size_t size() const noexcept {
         return batch_ != nullptr ? abi::registered_count(batch_) : 0;
     }
-    // Does the kernel know all of it? It is all or none, but for update().
+    // Does the kernel know all of it, as long as the context lives? It is all or none, but for
+    // update().
     bool in_force() const noexcept { return batch_ != nullptr && note().code == ErrorCode::none; }
     // Why it is not in force: unsupported (this backend or kernel, IOENGINE_DISABLE), queue_full
     // (no place left: Options::registered_*), system (the kernel's answer: ENOMEM for ulimit -l).

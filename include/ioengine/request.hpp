@@ -51,13 +51,16 @@ enum class Channel : std::uint8_t {
 // Request::flags, a bit set. All apply to reads and writes only (RWF_* of preadv2(2)).
 enum RequestFlag : std::uint16_t {
     kFlagNone = 0,
-    kFlagNowait = 1,   // fail with EAGAIN rather than block; never retried, never continued
+    // Fail with EAGAIN rather than block, or with EOPNOTSUPP where the file or the backend cannot
+    // tell (buffered writes on AIO); never retried, never continued.
+    kFlagNowait = 1,
     kFlagAppend = 2,   // write at the end of the file; offset is ignored; never continued
     kFlagDsync = 4,    // this write as if the file were opened with O_DSYNC
     kFlagSync = 8,     // this write as if the file were opened with O_SYNC
     kFlagAtomic = 16,  // untorn write (Linux 6.11); never continued
     // With a deadline and a completion function: that one is entered twice, first with the result,
-    // which does not wait longer than the deadline, then when the buffer is back. See Notice.
+    // which does not wait longer than the deadline, then when the buffer is back. See Notice. Only
+    // while io_submit(2) blocks, on AIO (pipes, buffered files), nothing is told.
     kFlagEarlyResult = 32,
 };
 
@@ -172,7 +175,8 @@ struct alignas(64) Request {
                    : Notice::result;
     }
 
-    // A deadline so long from now. What is still queued then ends with ETIMEDOUT. What is in the
+    // A deadline so long from now. What is still queued then, or submitted later, ends with
+    // ETIMEDOUT and was not done. What is in the
     // kernel is cancelled, and ends when the kernel gives it up: with ETIMEDOUT, or with its real
     // result if the kernel was about to finish it; with AIO most kernels never give up. Such a
     // request is not merged with others. Call it after prepare_*, which forgets the deadline.

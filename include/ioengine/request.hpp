@@ -176,10 +176,10 @@ struct alignas(64) Request {
     }
 
     // A deadline so long from now. What is still queued then, or submitted later, ends with
-    // ETIMEDOUT and was not done. What is in the
-    // kernel is cancelled, and ends when the kernel gives it up: with ETIMEDOUT, or with its real
-    // result if the kernel was about to finish it; with AIO most kernels never give up. Such a
-    // request is not merged with others. Call it after prepare_*, which forgets the deadline.
+    // ETIMEDOUT and was not done. What is in the kernel is cancelled, and ends when the kernel
+    // gives it up: with ETIMEDOUT, or with its real result if the kernel was about to finish it;
+    // with AIO most kernels never give up. Such a request is not merged with others. Call it after
+    // prepare_*, which forgets the deadline.
     template <class Rep, class Period>
     void expire_after(std::chrono::duration<Rep, Period> limit) noexcept {
         using std::chrono::nanoseconds;

@@ -5,8 +5,8 @@
 #
 # What the guests do, by the names in guests.txt. Sourced by init; `suite` is there.
 #
-# An emulated processor is some thirty times as slow as a real one, and all of it is to take ten
-# minutes on two processors, so:
+# An emulated processor is some thirty times as slow as a real one, and all of it is to take half an
+# hour on two processors, so:
 #  - what starts ten thousand threads (75 s for each backend) runs on the host alone;
 #  - what moves more than 2 GiB (four tests, 15 s each) runs once, in 6.1, the oldest;
 #  - tests/engine, which looks at the process more than at the kernel, runs with two threads, in 6.1,

@@ -23,10 +23,10 @@ bool is_empty(const TableItem& item) noexcept {
 
 }  // namespace
 
-Places::Places(const Scene& scene, ioengine::SimWorld& world, ioengine::IoSharedContext& context,
-               Contents& contents, const SubjectPool& pool, History& history, std::uint64_t seed)
-    : scene_(scene), world_(world), context_(context), contents_(contents), pool_(pool),
-      history_(history), random_(seed) {
+Places::Places(const Scene& scene, ioengine::IoSharedContext& context, Contents& contents,
+               const SubjectPool& pool, History& history, std::uint64_t seed)
+    : scene_(scene), context_(context), contents_(contents), pool_(pool), history_(history),
+      random_(seed) {
     adding_.owner = this;
     adding_.done = [](Errand& self, bool runs) noexcept {
         static_cast<Adding&>(self).owner->added(runs);

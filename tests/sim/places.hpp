@@ -34,8 +34,8 @@ class Places {
         std::uint32_t file_places = 0;
     };
 
-    Places(const Scene& scene, ioengine::SimWorld& world, ioengine::IoSharedContext& context,
-           Contents& contents, const SubjectPool& pool, History& history, std::uint64_t seed);
+    Places(const Scene& scene, ioengine::IoSharedContext& context, Contents& contents,
+           const SubjectPool& pool, History& history, std::uint64_t seed);
     // Before anything else.
     void serve(const Kernel& kernel);
 
@@ -78,7 +78,6 @@ class Places {
     }
 
     const Scene& scene_;
-    ioengine::SimWorld& world_;
     ioengine::IoSharedContext& context_;
     Contents& contents_;
     const SubjectPool& pool_;

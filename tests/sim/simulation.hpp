@@ -56,7 +56,7 @@ class Simulation {
           sink_(scene_, history, random_.next()), context_(config(), log_),
           made_(make(scene_, world_, with_bell())), driver_(made_.get()),
           oracle_(scene_, world_, contents_, history, ioengine::kSubmitAttemptsMax),
-          places_(scene_, world_, context_, contents_, pool, history, random_.next()),
+          places_(scene_, context_, contents_, pool, history, random_.next()),
           user_(scene_, world_, context_, entrance_, contents_, places_, oracle_, pool, history,
                 random_.next()),
           closer_(context_, world_, oracle_, history),

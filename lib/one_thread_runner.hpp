@@ -153,10 +153,12 @@ class OneThreadRunner final : public DriverRunner<D> {
 
     bool drive_until_left(std::int64_t limit_ns) noexcept override {
         const TimeLimit limit = limit_of(limit_ns);
-        if (drives_at_last(limit))
+        if (drives_at_last(limit)) {
+            const Inside inside(driver_inside_);
             drive([] { return false; }, limit.left_ns());
-        else if (somebody_drives())
+        } else if (somebody_drives()) {
             return false;
+        }
         return true;
     }
 
@@ -195,7 +197,7 @@ class OneThreadRunner final : public DriverRunner<D> {
     }
 
     bool misses_driver() const noexcept override {
-        return !has_thread_ && context_.is_driven() &&
+        return !has_thread_ && context_.is_driven() && !context_.drives_here() &&
                !driver_inside_.load(std::memory_order_relaxed);  // for people, who wait anyway
     }
 
@@ -411,12 +413,13 @@ class OneThreadRunner final : public DriverRunner<D> {
     const ThreadSetup threads_;
     const bool has_thread_;
     Offload offload_;
-    std::mutex first_;                        // caller: who drives first, or visits before
-    int bind_error_ = 0;                      // under `first_`: as it was logged
-    std::uint32_t bind_attempts_ = 0;         // likewise: in vain
-    std::atomic<bool> driver_inside_{false};  // caller: the driver writes, finish() reads
-    std::atomic<int> bound_{0};               // owner: 1, or -errno; 0: not known yet
-    EventCount start_;                        // owner: start() parks here
+    std::mutex first_;                 // caller: who drives first, or visits before
+    int bind_error_ = 0;               // under `first_`: as it was logged
+    std::uint32_t bind_attempts_ = 0;  // likewise: in vain
+    std::atomic<bool> driver_inside_{
+        false};                  // caller: Inside writes; finish() and misses_driver() read
+    std::atomic<int> bound_{0};  // owner: 1, or -errno; 0: not known yet
+    EventCount start_;           // owner: start() parks here
 
     // the driver's own
     Watchdog<D> watchdog_;

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <poll.h>
 #include <thread>
 #include <unistd.h>
@@ -110,4 +111,28 @@ TEST_EACH_BACKEND("a host that polls is told when to come again after a busy ker
     REQUIRE(plan.injected("submit call failed") == 5);
     REQUIRE(reads.right(0));
     REQUIRE(io.shutdown().clean);
+}
+
+TEST_EACH_BACKEND("a driver that shuts down by itself is not told to come",
+                  "[fault][threading][shutdown]") {
+    const test::PatternFile file(1, 62);
+    test::FaultPlan plan;
+    plan.hold(first(1));
+    test::Reads reads(file, 1);
+    Options options;
+    options.threading = Threading::caller;
+    auto io = test::make_faulty(backend, plan, options);
+    REQUIRE(io.run_once(Run::now).code == ErrorCode::none);
+    reads.submit(io, 0);
+    const ShutdownReport late = io.shutdown(std::chrono::milliseconds(1));
+    REQUIRE(late.code == ErrorCode::timed_out);
+    REQUIRE(late.in_kernel == 1);
+    REQUIRE(plan.logged("the thread that drives this context") == 0);
+    ShutdownReport elsewhere;
+    std::thread([&] { elsewhere = io.shutdown(std::chrono::milliseconds(0)); }).join();
+    REQUIRE(elsewhere.code == ErrorCode::timed_out);
+    REQUIRE(plan.logged("the thread that drives this context") == 1);
+    plan.release();
+    REQUIRE(io.shutdown().clean);
+    reads.tracker().require_exactly_once();
 }

@@ -37,7 +37,6 @@ std::uint32_t SimWorld::place_for(const SimOperation& asked) {
 void SimWorld::begin(const SimOperation& asked) {
     const std::uint32_t place = place_for(asked);
     SimOperation& operation = operations_[place];
-    polled_ += operation.polled ? 1 : 0;
     if (moves_bytes(operation.action) && !(operation.vectored && shape_.late_vectors))
         list_segments(operation.vectored, operation.data, operation.size, operation.segments);
     const FaultRule* const rule = faults_.operation_rule();
@@ -87,7 +86,6 @@ void SimWorld::answer_at_once(const SimOperation& asked, std::int64_t result) {
         watcher.entered(watcher.user, operation);
     if (watcher.answered != nullptr)
         watcher.answered(watcher.user, operation, result);
-    polled_ += operation.polled ? 1 : 0;
     post({operation.token, result}, operation, false);
     leave_place(place);
 }
@@ -276,6 +274,13 @@ void SimWorld::post(const SimCompletion& completion, const SimOperation& operati
     add_to(of(operation.polled), completion);
 }
 
+std::size_t SimWorld::polled() const noexcept {
+    const auto in_flight =
+        std::count_if(in_flight_.begin(), in_flight_.end(),
+                      [this](const InFlight& one) { return operations_[one.place].polled; });
+    return static_cast<std::size_t>(in_flight) + on_devices_.size() + ready(true) + spilled(true);
+}
+
 void SimWorld::ask_devices() {
     for (const SimCompletion& completion : on_devices_)
         add_to(polled_ready_, completion);
@@ -315,9 +320,7 @@ std::size_t SimWorld::take(std::size_t max, SimCompletion* out, bool iopoll) {
     const std::size_t count = std::min(max, ring.size());
     std::copy_n(ring.begin(), count, out);
     ring.erase(ring.begin(), ring.begin() + static_cast<std::ptrdiff_t>(count));
-    if (iopoll)
-        polled_ -= count;
-    else if (count != 0)
+    if (!iopoll && count != 0)
         passed_over_ = 0;
     return count;
 }

@@ -167,7 +167,7 @@ class SimWorld {
     // Of the devices whose transfers are polled: what they are done with completes.
     void ask_devices();
     // Polled transfers that the process has not reaped.
-    std::size_t polled() const noexcept { return polled_; }
+    std::size_t polled() const noexcept;
 
     // A completion of a request long finished, ready at once.
     void repeat_stale(const SimCompletion& stale);
@@ -236,7 +236,6 @@ class SimWorld {
     SimReady ready_;
     std::vector<SimCompletion> on_devices_;  // done, and nobody has asked
     SimReady polled_ready_;
-    std::size_t polled_ = 0;
     std::uint64_t passed_over_ = 0;
 };
 

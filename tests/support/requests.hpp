@@ -12,6 +12,8 @@
 #include <ioengine/ioengine.hpp>
 
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <fcntl.h>
 #include <memory>
@@ -51,6 +53,17 @@ struct Leased {
     }
 };
 using LeasedEvent = ioengine::IOEvent<Leased>;
+
+// Submits it, prepared, and waits until it is told, at its deadline. False if it had not reached
+// the kernel by then: on a machine that stands still for a while it may be late before that.
+inline bool is_told_in_kernel(Context& io, LeasedEvent& event, std::chrono::milliseconds limit) {
+    event.flags = ioengine::kFlagEarlyResult;
+    event.expire_after(limit);
+    REQUIRE(io.submit(event));
+    event.callback.told.wait("waiting for an early result");
+    REQUIRE(event.callback.result.error() == ETIMEDOUT);
+    return io.stats().running == 1;
+}
 
 // What became of one request: refused at once, or completed.
 struct Verdict {
